@@ -1,0 +1,1 @@
+//! Runs any HTTP app as a Lambda function.

@@ -1,0 +1,1 @@
+//! The demo workload: real image work, short, long and in between.

@@ -1,0 +1,1 @@
+//! An AWS-shaped cloud on loopback: Lambda and ECS with real processes.

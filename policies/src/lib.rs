@@ -1,0 +1,22 @@
+//! What the operator wants, and what it means.
+//!
+//! Pure: no I/O, no clock, no randomness. Text becomes a [`policy::Policy`] in [`load`], and nowhere else; a `Policy`
+//! that exists is valid. The live gateway and the simulator ask the same [`decide::decide`] where a request goes.
+
+pub mod units;
+
+pub mod spec;
+
+pub mod problem;
+
+pub mod load;
+
+pub mod policy;
+
+pub mod path;
+
+pub mod route;
+
+pub mod decide;
+
+pub mod cost;

@@ -1,0 +1,1 @@
+//! What will come, what to hold ready, what it would cost. Pure.

@@ -1,0 +1,1 @@
+//! HTTP request to Lambda event to HTTP response, both directions. Pure.
