@@ -1,0 +1,203 @@
+//! Headers as they stand in a payload: which cross, how they are written, how they are read back.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::json;
+
+/// Returns whether a header belongs to one connection only, so that it must not be forwarded.
+///
+/// The list is RFC 9110 section 7.6.1 with the proxy fields of RFC 9110 section 11.7 and `proxy-connection`, which
+/// was never standard and is still sent. Headers that a `connection` header names are hop-by-hop as well; the
+/// functions that write payloads leave those out too.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Writes `"name":"value",…` for every header that crosses and that `skip` does not take out; ends with a comma if any.
+pub(crate) fn write(out: &mut Vec<u8>, headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) {
+    let nominates = headers.contains_key(CONNECTION);
+    let mut last: Option<&HeaderName> = None;
+    for (name, value) in headers {
+        if last == Some(name) {
+            // The values of one name follow each other; the string is opened again for the next.
+            out.truncate(out.len() - br#"","#.len());
+            out.push(b',');
+        } else {
+            if is_hop_by_hop(name) || skip(name) || (nominates && nominated(headers, name)) {
+                continue;
+            }
+            last = Some(name);
+            out.push(b'"');
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(br#"":""#);
+        }
+        json::escape_latin1(out, value.as_bytes());
+        out.extend_from_slice(br#"","#);
+    }
+}
+
+fn nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let tokens = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    tokens
+        .into_iter()
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Writes the values of `name` as the inside of a JSON array, each cut at `separator` if there is one.
+pub(crate) fn write_list(
+    out: &mut Vec<u8>,
+    headers: &HeaderMap,
+    name: &HeaderName,
+    separator: Option<u8>,
+) {
+    let start = out.len();
+    for value in headers.get_all(name) {
+        let cut = |&byte: &u8| separator == Some(byte);
+        for item in
+            value.as_bytes().split(cut).map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
+        {
+            out.push(b'"');
+            json::escape_latin1(out, item);
+            out.extend_from_slice(br#"","#);
+        }
+    }
+    if start < out.len() {
+        out.pop();
+    }
+}
+
+/// A header of a payload that HTTP does not allow.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// The name is empty or has characters outside RFC 9110's `token`.
+    #[error("header name {0:?} is not a token; use letters, digits and -")]
+    Name(String),
+    /// The value has a line break or another control character.
+    #[error("value of header {0} has a control character; take it out or encode it")]
+    Value(HeaderName),
+    /// More headers than a header map holds.
+    #[error("more than 32768 headers; send fewer")]
+    TooMany,
+}
+
+/// Adds one header of a payload, after those of the same name.
+pub(crate) fn append(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    value: &str,
+    payload: Option<&Bytes>,
+) -> Result<(), HeaderError> {
+    let value = to_value(value, payload).ok_or_else(|| HeaderError::Value(name.clone()))?;
+    headers.try_append(name, value).map_err(|_| HeaderError::TooMany)?;
+    Ok(())
+}
+
+/// Reads a name, and returns `None` for those that do not cross.
+pub(crate) fn to_name(name: &str) -> Result<Option<HeaderName>, HeaderError> {
+    let name =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::Name(name.into()))?;
+    Ok((!is_hop_by_hop(&name) && name != CONTENT_LENGTH).then_some(name))
+}
+
+/// Characters up to U+00FF are bytes; text with any above is not from HTTP, and goes out as UTF-8.
+fn to_value(text: &str, payload: Option<&Bytes>) -> Option<HeaderValue> {
+    if !text.is_ascii() {
+        let latin1: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+        return HeaderValue::from_bytes(latin1.as_deref().unwrap_or(text.as_bytes())).ok();
+    }
+    let inside = |payload: &&Bytes| payload.as_ptr_range().contains(&text.as_ptr());
+    match payload.filter(inside) {
+        Some(payload) => HeaderValue::from_maybe_shared(payload.slice_ref(text.as_bytes())).ok(),
+        None => HeaderValue::from_str(text).ok(),
+    }
+}
+
+/// Text of a payload, borrowed unless it had escapes. A number or a boolean counts as its text.
+#[derive(Debug)]
+pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string, a number or a boolean")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(value.to_string())))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(value.to_string())))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(value.to_string())))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(value.to_string())))
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// The entries of a JSON object in the order they stand; `null` has none.
+#[derive(Debug)]
+pub(crate) struct Entries<'de, T>(pub(crate) Vec<(Text<'de>, T)>);
+
+impl<T> Default for Entries<'_, T> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+            type Value = Entries<'de, T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object or null")
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Entries::default())
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::with_capacity(16);
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_any(EntriesVisitor(std::marker::PhantomData))
+    }
+}
