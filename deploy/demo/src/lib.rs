@@ -13,7 +13,8 @@ pub use app::{Args, run};
 
 /// The policy that `pacer demo` runs when none is given.
 ///
-/// Its variables are `PACER_DEMO_PORT` (data port) and `PACER_DEMO_CLOUD` (base URL of the local cloud).
+/// Its variables are `PACER_DEMO_CLOUD` (base URL of the local cloud), `PACER_DEMO_PORT` (data port),
+/// `PACER_DEMO_ADMIN_PORT` and `PACER_DEMO_METRICS_PORT`.
 pub const POLICY: &str = include_str!("../demo.yaml");
 
 /// The arrivals of the demo: requests a second to the web site of the Kennedy Space Center, half an hour around the

@@ -30,17 +30,20 @@ pub struct Pace {
 
 /// Measures the work on this machine and returns the pace for `trace` at `speed` times its own, on `cores` cores.
 ///
-/// Takes some tens of milliseconds in a release build. Blocks: call it on a thread that may.
+/// Takes some 0.2 s in a release build. Blocks: call it on a thread that may.
 ///
 /// # Errors
 /// When the work itself fails.
 pub fn measure(trace: &Trace, speed: f64, cores: usize) -> Result<Pace, work::Error> {
     let posted = work::scene(320, 240)?;
     let photo = work::photo()?;
-    let thumb = least_of_three(|| work::thumbnail(&posted, 96))?;
-    let resize = least_of_three(|| work::resize(&photo, 512))?;
-    let frame = least_of_three(|| work::render(2, || false))? / 2.0;
-    Ok(pace(trace, speed, cores, mix::mean_cost(thumb, (512, resize), frame), frame))
+    let costs = mix::Costs {
+        thumb: least_of_three(|| work::thumbnail(&posted, 96))?,
+        resize_64: least_of_three(|| work::resize(&photo, 64))?,
+        resize_1024: least_of_three(|| work::resize(&photo, 1024))?,
+        frame: least_of_three(|| work::render(2, || false))? / 2.0,
+    };
+    Ok(pace(trace, speed, cores, costs.mean(), costs.frame))
 }
 
 /// `share = cores x BUSY / (crowd_rate x (mean_cost + PASSAGE))`, at most 1: 2 x 0.5 / (137/s x 8.3 ms) = 0.88.
