@@ -100,6 +100,13 @@ pub enum HeaderError {
     TooMany,
 }
 
+/// Returns an empty map with room for `count` headers, and for no more than a sane payload has.
+///
+/// The count is the sender's word, and a map that is asked for more than 32768 panics.
+pub(crate) fn map_for(count: usize) -> HeaderMap {
+    HeaderMap::with_capacity(count.min(64) + 4)
+}
+
 /// Adds one header of a payload, after those of the same name.
 pub(crate) fn append(
     headers: &mut HeaderMap,

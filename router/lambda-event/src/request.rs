@@ -144,7 +144,7 @@ fn protocol(version: Version) -> &'static [u8] {
 /// Returns a size in bytes that the event for such a request does not exceed, before its body was read.
 ///
 /// Text is taken to double (every byte an escape), so the real size of a text body is about half of what this says;
-/// base64 is exact. Lambda takes 6 MB (facts of the Invoke API, 2026): binary bodies up to about 4.5 MB, text that
+/// base64 is exact. Lambda takes 6 MB ("Lambda quotas", AWS documentation, November 2026): binary bodies up to about 4.5 MB, text that
 /// surely fits up to 3 MB. `path_len` and `query_len` are those of a valid URI.
 #[must_use]
 pub fn event_size_max(

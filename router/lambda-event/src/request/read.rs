@@ -107,7 +107,7 @@ pub fn read_event(payload: &[u8]) -> Result<http::Request<Bytes>, EventError> {
     };
     let has_length = headers.remove(CONTENT_LENGTH).is_some();
     if has_length || !body.is_empty() {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        set_length(&mut headers, body.len())?;
     }
 
     let mut request = http::Request::new(body);
@@ -123,25 +123,32 @@ fn read_headers(
     entries: Entries<'_, Option<Text<'_>>>,
     cookies: Option<Vec<Text<'_>>>,
 ) -> Result<HeaderMap, EventError> {
-    let mut headers = HeaderMap::with_capacity(entries.0.len() + 4);
+    let mut map = headers::map_for(entries.0.len());
     for (name, value) in entries.0 {
         let Some(value) = value else { continue };
         let is_length = name.0.eq_ignore_ascii_case(CONTENT_LENGTH.as_str());
         if is_length {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+            set_length(&mut map, 0)?;
             continue;
         }
         let Some(name) = headers::to_name(&name.0)? else { continue };
-        headers.remove(&name);
-        headers::append(&mut headers, &name, &value.0, None)?;
+        map.remove(&name);
+        headers::append(&mut map, &name, &value.0, None)?;
     }
     if let Some(cookies) = cookies.filter(|cookies| !cookies.is_empty()) {
         // A function URL repeats them among the headers; the list is complete, so it replaces those.
-        headers.remove(COOKIE);
+        map.remove(COOKIE);
         let joined = cookies.iter().map(|cookie| &*cookie.0).collect::<Vec<_>>().join("; ");
-        headers::append(&mut headers, &COOKIE, &joined, None)?;
+        headers::append(&mut map, &COOKIE, &joined, None)?;
     }
-    Ok(headers)
+    Ok(map)
+}
+
+/// Takes the place of any length given before; the map may be full.
+fn set_length(headers: &mut HeaderMap, length: usize) -> Result<(), HeaderError> {
+    let length = HeaderValue::from(length);
+    headers.try_insert(CONTENT_LENGTH, length).map_err(|_| HeaderError::TooMany)?;
+    Ok(())
 }
 
 fn uri(path: &str, query: &str) -> Result<Uri, EventError> {

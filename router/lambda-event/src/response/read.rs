@@ -69,24 +69,24 @@ fn read_headers(payload: &Bytes, parts: &Parts<'_>) -> Result<HeaderMap, Respons
     let multi: Entries<'_, Vec<Text<'_>>> = part("multiValueHeaders", parts.multi_value_headers)?;
     let cookies: Option<Vec<Text<'_>>> = part("cookies", parts.cookies)?;
 
-    let mut headers = HeaderMap::with_capacity(single.0.len() + multi.0.len() + 4);
+    let mut map = headers::map_for(single.0.len() + multi.0.len());
     for (name, value) in &single.0 {
         let Some(value) = value else { continue };
         let Some(name) = headers::to_name(&name.0)? else { continue };
-        headers.remove(&name);
-        headers::append(&mut headers, &name, &value.0, Some(payload))?;
+        map.remove(&name);
+        headers::append(&mut map, &name, &value.0, Some(payload))?;
     }
     for (name, values) in &multi.0 {
         let Some(name) = headers::to_name(&name.0)? else { continue };
-        headers.remove(&name);
+        map.remove(&name);
         for value in values {
-            headers::append(&mut headers, &name, &value.0, Some(payload))?;
+            headers::append(&mut map, &name, &value.0, Some(payload))?;
         }
     }
     for cookie in cookies.iter().flatten() {
-        headers::append(&mut headers, &SET_COOKIE, &cookie.0, Some(payload))?;
+        headers::append(&mut map, &SET_COOKIE, &cookie.0, Some(payload))?;
     }
-    Ok(headers)
+    Ok(map)
 }
 
 fn part<'de, T: Deserialize<'de> + Default>(
