@@ -11,7 +11,7 @@ use std::{
 };
 
 use pacer_demo::{
-    load::{arrivals::Arrivals, arrivals::Trace, client::Client, mix::Route},
+    load::{arrivals::Arrivals, arrivals::Trace, client, client::Client, mix::Route},
     runs::{Counter, Seen},
 };
 
@@ -231,4 +231,12 @@ async fn a_gateway_that_is_not_there_is_counted_not_hidden() {
 fn the_load_stays_on_this_machine() {
     let error = Client::new("192.0.2.1:80".parse().unwrap()).unwrap_err();
     assert!(error.to_string().contains("loopback"), "{error}");
+}
+
+#[tokio::test]
+async fn a_document_is_had_or_its_absence_explained() {
+    let service = Service::start(&[], &[]);
+    assert_eq!(client::get(service.address, "/health").await.unwrap(), "ok\n");
+    let error = client::get(service.address, "/nowhere").await.unwrap_err();
+    assert_eq!(error, format!("cannot get http://{}/nowhere: status 404", service.address));
 }

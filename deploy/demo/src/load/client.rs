@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -170,6 +170,38 @@ impl Client {
     fn noted(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes of a status document; the local cloud's grow with its processes, of which one machine holds some hundred.
+const DOCUMENT_MAX: usize = 1024 * 1024;
+/// How long a status document may take; it is asked for again at the next look.
+const DOCUMENT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Returns the document at `path` of the server at `target`, over a connection of its own.
+///
+/// # Errors
+/// In words, when there is none: not connected, not answered in 2 s, not status 200, longer than 1 MiB.
+pub async fn get(target: SocketAddr, path: &str) -> Result<Bytes, String> {
+    let ask = async {
+        let mut connection =
+            Connection::open(target).await.map_err(|error| format!("cannot connect: {error}"))?;
+        let request =
+            Request::get(path).header(header::HOST, target.to_string()).body(Full::default());
+        let request = request.map_err(|error| error.to_string())?;
+        let response =
+            connection.sender.send_request(request).await.map_err(|error| error.to_string())?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("status {}", response.status().as_u16()));
+        }
+        let body = Limited::new(response.into_body(), DOCUMENT_MAX)
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(body.to_bytes())
+    };
+    let answer =
+        timeout(DOCUMENT_WITHIN, ask).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+    answer.map_err(|why| format!("cannot get http://{target}{path}: {why}"))
 }
 
 /// One kept connection; ends when dropped.
