@@ -1,0 +1,401 @@
+//! What the demo plays on: the local cloud and the gateway, both in this process.
+//!
+//! The gateway is the real one, started as `pacer serve` starts it; only the endpoint of its AWS calls differs. The cloud
+//! is laid out from the policy, so that an edited policy still finds its functions and services. A policy that would
+//! reach beyond this machine is refused.
+
+use std::{
+    env, io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use pacer_local::config::{self, Config};
+use policies::{
+    load::{Loaded, Source},
+    policy::{Discovery, Policy},
+};
+use tokio::sync::oneshot;
+
+use crate::{app, files::FileSource};
+
+/// Name of the built-in policy in messages.
+const BUILT_IN: &str = "the built-in demo.yaml";
+/// Tasks of each service. Two show slots, spills and the choice of a task; more would only share the same cores.
+const TASKS: u32 = 2;
+/// Time before an environment's process starts, in the cloud's time: the VM and the image of a container function of
+/// some 100 MB.
+const ENVIRONMENT_START: Duration = Duration::from_millis(400);
+/// Stands for the local cloud's address while the policy is read to lay the cloud out. Nothing is sent there.
+const NO_CLOUD_YET: &str = "http://127.0.0.1:1";
+
+/// The command's ports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    /// Data port.
+    pub data: u16,
+    /// Admin API.
+    pub admin: u16,
+    /// Metrics.
+    pub metrics: u16,
+}
+
+/// The running cloud and gateway.
+pub(crate) struct Stage {
+    /// The gateway.
+    gateway: app::Running,
+    cloud: Cloud,
+    /// The policy both were made from, read once more for the objectives.
+    pub policy: Policy,
+}
+
+impl Stage {
+    /// Starts the cloud, then the gateway. `runs` is told of each run of the workload.
+    ///
+    /// # Errors
+    /// When the policy has problems, leaves this machine, or a port is in use.
+    pub(crate) async fn raise(
+        file: Option<&Path>,
+        ports: Ports,
+        time_scale: f64,
+        runs: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let policy = load(file, ports, NO_CLOUD_YET)?.policy;
+        check_stays_here(&policy, file)?;
+        check_ports(&policy, file)?;
+        let program =
+            env::current_exe().context("cannot find this program to run the workload with")?;
+        let config = lay_out(&policy, &program, runs, time_scale)?;
+        let cloud = Cloud::start(config, time_scale).await?;
+        let loaded = load(file, ports, &format!("http://{}", cloud.address))?;
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let gateway = match app::start(loaded, workers) {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                cloud.stop().await?;
+                return Err(error);
+            }
+        };
+        Ok(Self { gateway, cloud, policy })
+    }
+
+    /// Returns where the gateway takes requests, for a client on this machine.
+    pub(crate) const fn gateway(&self) -> &app::Running {
+        &self.gateway
+    }
+
+    /// Returns where the local cloud listens.
+    pub(crate) const fn cloud(&self) -> SocketAddr {
+        self.cloud.address
+    }
+
+    /// Stops the gateway, then the cloud with all its processes.
+    ///
+    /// # Errors
+    /// When the cloud did not stop as it should.
+    pub(crate) async fn strike(self) -> anyhow::Result<()> {
+        let gateway = self.gateway;
+        tokio::task::spawn_blocking(move || gateway.shutdown())
+            .await
+            .context("the gateway's shutdown ended early")?;
+        self.cloud.stop().await
+    }
+}
+
+/// The local cloud on a thread of its own, so that its work does not delay the client's clock.
+struct Cloud {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Cloud {
+    async fn start(config: Config, time_scale: f64) -> anyhow::Result<Self> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, address) = oneshot::channel();
+        let thread = thread::Builder::new().name("local-cloud".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let cloud = pacer_local::start(
+                    config,
+                    SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                    time_scale,
+                )
+                .await?;
+                // Whether told to stop or left alone (the stage was dropped): the processes must end.
+                if ready.send(cloud.address).is_ok() {
+                    let _dropped = stopped.await;
+                }
+                cloud.stop().await;
+                Ok(())
+            })
+        })?;
+        match address.await {
+            Ok(address) => Ok(Self { address, stop, thread }),
+            Err(_) => match join(thread).await {
+                Ok(()) => bail!("the local cloud ended before it was ready"),
+                Err(error) => Err(error.context("cannot start the local cloud")),
+            },
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        // An error means that the thread has ended: joining tells why.
+        let _ended = self.stop.send(());
+        join(self.thread).await.context("the local cloud failed")
+    }
+}
+
+async fn join(thread: thread::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let ended = tokio::task::spawn_blocking(move || thread.join()).await?;
+    ended.unwrap_or_else(|_| bail!("the local cloud's thread panicked"))
+}
+
+fn load(file: Option<&Path>, ports: Ports, cloud: &str) -> anyhow::Result<Loaded> {
+    let main = file.map_or_else(|| BUILT_IN.to_owned(), |file| file.display().to_string());
+    let variables = [
+        ("PACER_DEMO_CLOUD", cloud.to_owned()),
+        ("PACER_DEMO_PORT", ports.data.to_string()),
+        ("PACER_DEMO_ADMIN_PORT", ports.admin.to_string()),
+        ("PACER_DEMO_METRICS_PORT", ports.metrics.to_string()),
+    ];
+    let script = Script { files: FileSource, built_in: file.is_none(), variables };
+    policies::load::load(&main, &script).map_err(|problems| anyhow::anyhow!("{problems}"))
+}
+
+/// The policy's files, the built-in one among them, with the demo's own variables first.
+struct Script {
+    files: FileSource,
+    built_in: bool,
+    variables: [(&'static str, String); 4],
+}
+
+impl Source for Script {
+    fn read(&self, name: &str) -> io::Result<String> {
+        if self.built_in && name == BUILT_IN {
+            Ok(pacer_demo::POLICY.to_owned())
+        } else {
+            self.files.read(name)
+        }
+    }
+
+    fn glob(&self, pattern: &str) -> Vec<String> {
+        self.files.glob(pattern)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        let own = self.variables.iter().find(|(variable, _)| *variable == name);
+        own.map_or_else(|| self.files.env(name), |(_, value)| Some(value.clone()))
+    }
+}
+
+/// Refuses a policy under which the demo would talk to anything but this machine.
+fn check_stays_here(policy: &Policy, file: Option<&Path>) -> anyhow::Result<()> {
+    let file = file.unwrap_or(Path::new(BUILT_IN)).display();
+    ensure!(
+        policy.endpoint_url.as_deref() == Some(NO_CLOUD_YET),
+        "{file}: `endpoint_url` is not the demo's local cloud; write `endpoint_url: \"${{PACER_DEMO_CLOUD}}\"`"
+    );
+    for service in &policy.services {
+        let Some(Discovery::Upstreams(upstreams)) =
+            service.container.as_ref().map(|container| &container.discovery)
+        else {
+            continue;
+        };
+        for upstream in upstreams {
+            let here =
+                upstream.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+            ensure!(
+                here || &*upstream.host == "localhost",
+                "{file}: the upstream {} of service {} is not on this machine; the demo sends nothing elsewhere",
+                upstream.host,
+                service.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Finds out which port is in use while the message can still say how to change it.
+fn check_ports(policy: &Policy, file: Option<&Path>) -> anyhow::Result<()> {
+    let sockets = [
+        (Some(policy.listen.http), "the gateway", "--port", "listen.http"),
+        (policy.admin, "the admin API", "--admin-port", "admin"),
+        (policy.metrics, "metrics", "--metrics-port", "metrics"),
+    ];
+    for (socket, what, flag, key) in sockets {
+        let Some(socket) = socket else { continue };
+        let Err(error) = TcpListener::bind(socket) else { continue };
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => format!("port {} is in use", socket.port()),
+            _ => format!("cannot listen on {socket}: {error}"),
+        };
+        match file {
+            None => bail!(
+                "{why} (needed for {what}); choose another with `pacer demo {flag} N`, or 0 for a free one"
+            ),
+            Some(file) => bail!("{why} (needed for {what}); change `{key}` in {}", file.display()),
+        }
+    }
+    Ok(())
+}
+
+/// Lays the local cloud out as the policy expects it, every function and service running the demo workload.
+fn lay_out(
+    policy: &Policy,
+    program: &Path,
+    runs: SocketAddr,
+    time_scale: f64,
+) -> anyhow::Result<Config> {
+    let program = PathBuf::from(program).into_os_string().into_string();
+    let program = program.map_err(|path| {
+        anyhow::anyhow!("the path of this program is not UTF-8: {}", path.display())
+    })?;
+    let argv = |rest: &[&str]| {
+        [program.as_str()].iter().chain(rest).map(|part| (*part).to_owned()).collect::<Vec<_>>()
+    };
+    let mut config = Config::new();
+    config.time_scale = time_scale;
+    if let Some(region) = &policy.region {
+        config.region = region.to_string();
+    }
+    for service in &policy.services {
+        if let Some(lambda) = &service.lambda {
+            let command = argv(&[
+                "adapter",
+                "--port",
+                "0",
+                "--ready-path",
+                "/health",
+                "--",
+                &program,
+                "demo-app",
+            ]);
+            let name = local_name(&lambda.function, &mut config.account);
+            let function =
+                config.functions.entry(name).or_insert_with(|| config::Function::new(command));
+            function.env.insert("PACER_DEMO_RUNS".to_owned(), runs.to_string());
+            function.memory = lambda.memory_mib;
+            function.timeout = lambda.timeout;
+            function.start_delay = ENVIRONMENT_START;
+            function.qualifiers.extend(lambda.qualifier.as_deref().map(str::to_owned));
+        }
+        let Some(container) = &service.container else { continue };
+        let Discovery::Ecs { cluster, service: name, port } = &container.discovery else {
+            continue;
+        };
+        let slots = container.requests_per_task.to_string();
+        let mut local = config::Service::new(argv(&["demo-app", "--at-once", &slots]));
+        local.env.insert("PACER_DEMO_RUNS".to_owned(), runs.to_string());
+        local.port = *port;
+        local.desired = TASKS;
+        local.vcpu_milli = (container.vcpu * 1000.0).round() as u32;
+        local.memory = container.memory_mib;
+        // Only Linux has all of 127.0.0.0/8 without asking.
+        local.network = if cfg!(target_os = "linux") {
+            config::Network::Awsvpc
+        } else {
+            config::Network::Bridge
+        };
+        let cluster = local_name(cluster, &mut config.account);
+        config.clusters.entry(cluster).or_default().services.insert(name.to_string(), local);
+    }
+    Ok(config)
+}
+
+/// Returns the bare name in `reference`, a name or an ARN (`arn:aws:lambda:REGION:ACCOUNT:function:NAME`,
+/// `arn:aws:ecs:REGION:ACCOUNT:cluster/NAME`), and takes the account over from an ARN.
+fn local_name(reference: &str, account: &mut String) -> String {
+    let parts: Vec<_> = reference.split(':').collect();
+    if parts[0] == "arn" && 5 < parts.len() {
+        parts[4].clone_into(account);
+    }
+    reference.rsplit([':', '/']).next().unwrap_or(reference).to_owned()
+}
+
+#[cfg(test)]
+const PORTS: Ports = Ports { data: 0, admin: 0, metrics: 0 };
+
+/// Returns the built-in policy, for tests.
+#[cfg(test)]
+pub(crate) fn built_in_policy() -> Policy {
+    load(None, PORTS, NO_CLOUD_YET).expect("the built-in policy is valid").policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_policy_loads_and_stays_here() {
+        let policy = built_in_policy();
+        check_stays_here(&policy, None).unwrap();
+        assert_eq!(policy.listen.http.port(), 0);
+        assert!(policy.routes.iter().all(|route| route.decision_header));
+    }
+
+    #[test]
+    fn the_cloud_is_laid_out_as_the_policy_expects() {
+        let runs = "127.0.0.1:9".parse().unwrap();
+        let config = lay_out(&built_in_policy(), Path::new("/bin/pacer"), runs, 20.0).unwrap();
+        config.check().unwrap();
+        let function = &config.functions["photos"];
+        assert_eq!(
+            (function.qualifiers.as_slice(), function.memory),
+            (&["live".to_owned()][..], 1769)
+        );
+        assert_eq!(
+            function.command.join(" "),
+            "/bin/pacer adapter --port 0 --ready-path /health -- /bin/pacer demo-app"
+        );
+        let service = &config.clusters["demo"].services["photos"];
+        assert_eq!(
+            (service.desired, service.vcpu_milli, service.memory, service.port),
+            (TASKS, 1000, 2048, 8080)
+        );
+    }
+
+    #[test]
+    fn an_arn_names_function_and_account() {
+        let mut account = "123456789012".to_owned();
+        assert_eq!(local_name("photos", &mut account), "photos");
+        assert_eq!(account, "123456789012");
+        assert_eq!(
+            local_name("arn:aws:lambda:eu-west-1:210987654321:function:thumb", &mut account),
+            "thumb"
+        );
+        assert_eq!(account, "210987654321");
+        assert_eq!(
+            local_name("arn:aws:ecs:eu-west-1:210987654321:cluster/prod", &mut account),
+            "prod"
+        );
+    }
+
+    #[test]
+    fn a_policy_that_leaves_this_machine_is_refused() {
+        let mut policy = built_in_policy();
+        policy.endpoint_url = None;
+        let error = check_stays_here(&policy, Some(Path::new("my.yaml"))).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "my.yaml: `endpoint_url` is not the demo's local cloud; write `endpoint_url: \"${PACER_DEMO_CLOUD}\"`"
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_the_way_out() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let policy = load(None, Ports { data: port, ..PORTS }, NO_CLOUD_YET).unwrap().policy;
+        let error = check_ports(&policy, None).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("port {port} is in use")) && error.contains("--port N"),
+            "{error}"
+        );
+        let error = check_ports(&policy, Some(Path::new("my.yaml"))).unwrap_err().to_string();
+        assert!(error.ends_with("change `listen.http` in my.yaml"), "{error}");
+    }
+}
