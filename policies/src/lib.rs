@@ -5,7 +5,9 @@
 
 pub mod units;
 
-pub mod spec;
+mod node;
+
+mod spec;
 
 pub mod problem;
 
@@ -20,3 +22,8 @@ pub mod route;
 pub mod decide;
 
 pub mod cost;
+
+pub mod explain;
+
+#[cfg(test)]
+mod sample;

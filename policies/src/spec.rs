@@ -1,1 +1,84 @@
-//! Skeleton.
+//! The policy file as written: every field with its place, nothing inherited, nothing checked against anything else.
+//!
+//! Reading stops at nothing: an unreadable value is noted and left out, so that one run finds all problems. Keys of the
+//! settled namespace whose feature does not exist yet are refused here, at their place: ignoring one would be a lie.
+
+pub(crate) mod common;
+pub(crate) mod defaults;
+pub(crate) mod fields;
+pub(crate) mod global;
+pub(crate) mod route;
+pub(crate) mod scalar;
+pub(crate) mod service;
+
+use self::{
+    common::Common,
+    fields::{Fields, Sink, Value},
+    global::Global,
+    route::RouteSpec,
+    service::ServiceSpec,
+};
+use crate::{node::Node, problem::Place};
+
+/// One file.
+#[derive(Debug, Default)]
+pub(crate) struct Spec {
+    pub(crate) global: Global,
+    pub(crate) include: Vec<Value<String>>,
+    pub(crate) defaults: Common,
+    pub(crate) services: Vec<ServiceSpec>,
+    pub(crate) routes: Vec<RouteSpec>,
+}
+
+/// Keys settled for later work in many places; named so that nothing moves when they come.
+const RESERVED: [&str; 9] =
+    ["auth", "rate_limit", "canary", "mirror", "tls", "assume_role", "tenant", "rewrite", "cors"];
+
+/// Keys that only the main file may hold: two files that disagree about them would have no right answer.
+const MAIN_ONLY: [&str; 9] = [
+    "region",
+    "endpoint_url",
+    "listen",
+    "metrics",
+    "admin",
+    "access_log",
+    "limits",
+    "defaults",
+    "state",
+];
+
+/// Reads the file whose tree is `root`; `main` tells whether it is the one that was asked for, not an included one.
+pub(crate) fn read(root: &Node, main: bool, sink: &Sink) -> Spec {
+    let mut spec = Spec::default();
+    let Some(mut fields) = Fields::of(root, String::new(), sink) else { return spec };
+    let version = fields.value("version", scalar::version);
+    if main && version.is_none() && !fields.has("version") {
+        let place = Place { line: 1, column: 1, ..root.place.clone() };
+        sink.add(place, "version", "missing; write `version: 1` first");
+    }
+    if main {
+        spec.global = Global::read(&mut fields);
+        if let Some(mut defaults) = fields.fields("defaults") {
+            spec.defaults = Common::read(&mut defaults);
+            spec.defaults.mode = defaults.value("mode", scalar::mode);
+            defaults.reserved(&RESERVED);
+            defaults.done();
+        }
+        fields.not_yet("state");
+    } else {
+        for key in MAIN_ONLY {
+            fields.misplaced(key, "belongs in the main file; move it there");
+        }
+    }
+    fields.not_yet("events");
+    fields.reserved(&RESERVED);
+    spec.include = fields.values("include", |text| Ok(text.to_owned()));
+    if let Some(services) = fields.fields("services") {
+        spec.services =
+            services.entries().map(|(key, node)| ServiceSpec::read(key, node, sink)).collect();
+    }
+    spec.routes =
+        fields.list("routes").iter().filter_map(|item| RouteSpec::read(item, sink)).collect();
+    fields.done();
+    spec
+}

@@ -1,0 +1,89 @@
+//! What holds for the whole gateway.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::{
+    load::inherit::{or, shared},
+    policy::{AccessLog, Limits, Listen},
+    spec::{defaults, fields::Sink, global::Global},
+};
+
+/// The gateway's own settings.
+pub(super) struct Settings {
+    pub(super) region: Option<Arc<str>>,
+    pub(super) endpoint_url: Option<Arc<str>>,
+    pub(super) listen: Listen,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) access_log: AccessLog,
+    pub(super) limits: Limits,
+}
+
+pub(super) fn settings(global: &Global, sink: &Sink) -> Settings {
+    let default = defaults::LIMITS;
+    let limits = Limits {
+        connections: global
+            .connections
+            .as_ref()
+            .map_or(default.connections, |limit| limit.value as usize),
+        request_head: or(global.request_head.as_ref(), default.request_head as u64) as usize,
+        buffered: or(global.buffered.as_ref(), default.buffered),
+        queue: or(global.queue.as_ref(), default.queue),
+        shutdown: or(global.shutdown.as_ref(), default.shutdown),
+    };
+    let settings = Settings {
+        region: global.region.as_ref().map(|region| region.value.clone()),
+        endpoint_url: global.endpoint_url.as_ref().map(|url| url.value.clone()),
+        listen: Listen {
+            http: or(global.http.as_ref(), defaults::HTTP),
+            health: or(global.health.as_ref(), shared(defaults::HEALTH)),
+            trust_forwarded_from: global
+                .trust_forwarded_from
+                .iter()
+                .map(|network| network.value)
+                .collect(),
+            idle_timeout: or(global.idle_timeout.as_ref(), defaults::LISTEN_IDLE),
+        },
+        metrics: or(global.metrics.as_ref(), Some(defaults::METRICS)),
+        admin: or(global.admin.as_ref(), Some(defaults::ADMIN)),
+        access_log: global.access_log.clone().unwrap_or(AccessLog::Off),
+        limits,
+    };
+    check_sockets(global, &settings, sink);
+    settings
+}
+
+/// Refuses two listeners on one socket, noting it where the later of them is written.
+fn check_sockets(global: &Global, settings: &Settings, sink: &Sink) {
+    let http = global.http.as_ref().map(|http| (&http.place, &http.field));
+    let metrics = global.metrics.as_ref().map(|metrics| (&metrics.place, &metrics.field));
+    let admin = global.admin.as_ref().map(|admin| (&admin.place, &admin.field));
+    let listeners = [
+        ("listen.http", Some(settings.listen.http), http),
+        ("metrics", settings.metrics, metrics),
+        ("admin", settings.admin, admin),
+    ];
+    for (index, (name, socket, written)) in listeners.iter().enumerate() {
+        for (earlier, other, other_written) in &listeners[..index] {
+            let (Some(socket), Some(other)) = (socket, other) else { continue };
+            if !coincide(*socket, *other) {
+                continue;
+            }
+            // One of the two is written: the defaults do not coincide.
+            if let Some((place, field)) = written.or(*other_written) {
+                sink.add(
+                    place.clone(),
+                    field.clone(),
+                    format!("{earlier} ({other}) and {name} ({socket}) are one socket; give one another port"),
+                );
+            }
+        }
+    }
+}
+
+/// Tells whether binding both would fail; port 0 is always free.
+fn coincide(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}

@@ -1,0 +1,82 @@
+//! The fields that hold for the whole gateway; only the main file has them.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use super::{
+    fields::{Fields, Value},
+    scalar,
+};
+use crate::{
+    node::Kind,
+    policy::{AccessLog, Network},
+    units,
+};
+
+/// The main file's own fields; `None` takes the default.
+#[derive(Debug, Default)]
+pub(crate) struct Global {
+    pub(crate) region: Option<Value<Arc<str>>>,
+    pub(crate) endpoint_url: Option<Value<Arc<str>>>,
+    pub(crate) http: Option<Value<SocketAddr>>,
+    pub(crate) health: Option<Value<Arc<str>>>,
+    pub(crate) trust_forwarded_from: Vec<Value<Network>>,
+    pub(crate) idle_timeout: Option<Value<Duration>>,
+    pub(crate) metrics: Option<Value<Option<SocketAddr>>>,
+    pub(crate) admin: Option<Value<Option<SocketAddr>>>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) connections: Option<Value<u32>>,
+    pub(crate) request_head: Option<Value<u64>>,
+    pub(crate) buffered: Option<Value<u64>>,
+    pub(crate) queue: Option<Value<u32>>,
+    pub(crate) shutdown: Option<Value<Duration>>,
+}
+
+impl Global {
+    pub(crate) fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let mut global = Self {
+            region: fields.value("region", scalar::region),
+            endpoint_url: fields.value("endpoint_url", scalar::endpoint_url),
+            metrics: fields.value("metrics", scalar::socket_or_off),
+            admin: fields.value("admin", scalar::socket_or_off),
+            access_log: access_log(fields),
+            ..Self::default()
+        };
+        if let Some(mut listen) = fields.fields("listen") {
+            global.http = listen.value("http", scalar::socket);
+            global.health = listen.value("health", scalar::path);
+            global.trust_forwarded_from = listen.values("trust_forwarded_from", scalar::network);
+            global.idle_timeout = listen.value("idle_timeout", scalar::some_time);
+            listen.reserved(&["tls"]);
+            listen.done();
+        }
+        if let Some(mut limits) = fields.fields("limits") {
+            global.connections = limits.value("connections", scalar::count);
+            global.request_head = limits.value("request_head", scalar::some_bytes);
+            global.buffered = limits.value("buffered", scalar::some_bytes);
+            global.queue = limits.value("queue", scalar::count);
+            global.shutdown = limits.value("shutdown", units::duration);
+            limits.done();
+        }
+        global
+    }
+}
+
+/// Reads `off`, `stdout` or `{ file: PATH }`.
+fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLog> {
+    let item = fields.item("access_log")?;
+    if let Kind::Text(_) = item.node.kind {
+        let word = |text: &str| {
+            scalar::one_of(text, &[("off", false), ("stdout", true)])
+                .map_err(|error| format!("{error} (or `file: PATH`)"))
+        };
+        let stdout = item.value(fields.sink, word)?.value;
+        return Some(if stdout { AccessLog::Stdout } else { AccessLog::Off });
+    }
+    let mut to = fields.fields("access_log")?;
+    let file = to.value("file", scalar::text);
+    if !to.has("file") {
+        to.missing("file", "write the path of a file");
+    }
+    to.done();
+    file.map(|file| AccessLog::File(PathBuf::from(&*file.value)))
+}

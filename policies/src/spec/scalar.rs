@@ -1,0 +1,306 @@
+//! The scalars of the policy file: text to value, or a sentence that says what was expected.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderName, Method};
+
+use crate::{
+    decide::{Class, Lane},
+    policy::{Arch, ColdStart, Mode, Network, Priority, Upstream},
+    problem::did_you_mean,
+    units,
+};
+
+type Parsed<T> = Result<T, String>;
+
+/// Reads one of a closed set of words.
+pub(crate) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let names: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let expected = match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.join(""),
+    };
+    let hint = did_you_mean(text, words.iter().map(|(word, _)| *word))
+        .map_or(String::new(), |word| format!("; did you mean `{word}`?"));
+    Err(format!("expected {expected}, got `{text}`{hint}"))
+}
+
+pub(crate) fn version(text: &str) -> Parsed<()> {
+    if text == "1" {
+        Ok(())
+    } else {
+        Err(format!("this Pacer reads version 1, not `{text}`; write `version: 1`"))
+    }
+}
+
+pub(crate) fn mode(text: &str) -> Parsed<Mode> {
+    if text == "act" {
+        return Err("`act` is not yet supported; write `observe`".to_owned());
+    }
+    one_of(text, &[("off", Mode::Off), ("observe", Mode::Observe)])
+}
+
+pub(crate) fn class(text: &str) -> Parsed<Option<Class>> {
+    let words =
+        [("sprinter", Some(Class::Sprinter)), ("marathon", Some(Class::Marathon)), ("auto", None)];
+    one_of(text, &words)
+}
+
+pub(crate) fn lane(text: &str) -> Parsed<Lane> {
+    one_of(text, &[("lambda", Lane::Lambda), ("container", Lane::Container)])
+}
+
+pub(crate) fn priority(text: &str) -> Parsed<Priority> {
+    one_of(text, &[("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)])
+}
+
+pub(crate) fn arch(text: &str) -> Parsed<Arch> {
+    one_of(text, &[("arm64", Arch::Arm64), ("x86_64", Arch::X86_64)])
+}
+
+pub(crate) fn cold_start(text: &str) -> Parsed<ColdStart> {
+    let words = [
+        ("plain", ColdStart::Plain),
+        ("snapstart", ColdStart::SnapStart),
+        ("provisioned", ColdStart::Provisioned),
+    ];
+    one_of(text, &words)
+}
+
+pub(crate) fn boolean(text: &str) -> Parsed<bool> {
+    one_of(text, &[("true", true), ("false", false)])
+}
+
+/// Reads the event format; only one is built.
+pub(crate) fn event(text: &str) -> Parsed<()> {
+    match text {
+        "apigw-v1" | "alb" => Err(format!("`{text}` is not yet supported; write `apigw-v2`")),
+        _ => one_of(text, &[("apigw-v2", ())]),
+    }
+}
+
+/// Reads how the function is invoked; only one way is built.
+pub(crate) fn invoke(text: &str) -> Parsed<()> {
+    if text == "stream" {
+        return Err("`stream` is not yet supported; write `buffered`".to_owned());
+    }
+    one_of(text, &[("buffered", ())])
+}
+
+/// Reads a whole number from 1.
+pub(crate) fn count(text: &str) -> Parsed<u32> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a whole number from 1, got `{text}`")),
+        Ok(count) => Ok(count),
+    }
+}
+
+/// Reads a positive decimal number.
+pub(crate) fn positive(text: &str) -> Parsed<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match text.parse() {
+        Ok(number) if plain && 0.0 < number => Ok(number),
+        _ => Err(format!("expected a number above 0 such as `0.25`, got `{text}`")),
+    }
+}
+
+/// Reads a duration above zero.
+pub(crate) fn some_time(text: &str) -> Parsed<Duration> {
+    match units::duration(text)? {
+        Duration::ZERO => Err(format!("expected more than no time, got `{text}`")),
+        duration => Ok(duration),
+    }
+}
+
+/// Reads a size above zero.
+pub(crate) fn some_bytes(text: &str) -> Parsed<u64> {
+    match units::size(text)? {
+        0 => Err(format!("expected more than no bytes, got `{text}`")),
+        bytes => Ok(bytes),
+    }
+}
+
+pub(crate) fn port(text: &str) -> Parsed<u16> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a port from 1 to 65535, got `{text}`")),
+        Ok(port) => Ok(port),
+    }
+}
+
+/// Reads an address to listen on. Port 0 lets the system choose one.
+pub(crate) fn socket(text: &str) -> Parsed<SocketAddr> {
+    text.parse()
+        .map_err(|_| format!("expected an address and port such as `127.0.0.1:8080`, got `{text}`"))
+}
+
+/// Reads an address to listen on, or `off`.
+pub(crate) fn socket_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let expected =
+        |_| format!("expected `off` or an address and port such as `127.0.0.1:9900`, got `{text}`");
+    text.parse().map(Some).map_err(expected)
+}
+
+/// Reads a network such as `10.0.0.0/16`, or one address.
+pub(crate) fn network(text: &str) -> Parsed<Network> {
+    let expected =
+        || format!("expected a network such as `10.0.0.0/16` or an address, got `{text}`");
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: std::net::IpAddr = address.parse().map_err(|_| expected())?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| expected())?;
+    if bits < prefix { Err(expected()) } else { Ok(Network { address, prefix }) }
+}
+
+/// Reads an AWS region's name; any, because there are new ones every year.
+pub(crate) fn region(text: &str) -> Parsed<Arc<str>> {
+    let shaped = 2 <= text.matches('-').count()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if shaped {
+        Ok(text.into())
+    } else {
+        Err(format!("expected a region such as `eu-west-1`, got `{text}`"))
+    }
+}
+
+/// Reads the base URL of AWS calls.
+pub(crate) fn endpoint_url(text: &str) -> Parsed<Arc<str>> {
+    let trimmed = text.strip_suffix('/').unwrap_or(text);
+    match upstream(trimmed) {
+        Ok(_) => Ok(trimmed.into()),
+        Err(_) => Err(format!(
+            "expected a URL without a path such as `http://127.0.0.1:4566`, got `{text}`"
+        )),
+    }
+}
+
+/// Reads a static upstream: scheme, host, and a port unless it is the scheme's own.
+pub(crate) fn upstream(text: &str) -> Parsed<Upstream> {
+    let expected =
+        || format!("expected a URL without a path such as `http://10.0.3.7:8080`, got `{text}`");
+    let (tls, authority) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(authority), _) => (false, authority),
+        (_, Some(authority)) => (true, authority),
+        _ => return Err(expected()),
+    };
+    let parsed: http::uri::Authority =
+        authority.strip_suffix('/').unwrap_or(authority).parse().map_err(|_| expected())?;
+    if parsed.host().is_empty() || parsed.as_str().contains('@') {
+        return Err(expected());
+    }
+    let port = match parsed.port() {
+        Some(written) => port(written.as_str()).map_err(|_| expected())?,
+        // `host:` and `host:99999` have a colon and no port.
+        None if parsed.as_str() != parsed.host() => return Err(expected()),
+        None if tls => 443,
+        None => 80,
+    };
+    let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
+    Ok(Upstream { tls, host: host.into(), port })
+}
+
+/// Reads a path in normal form.
+pub(crate) fn path(text: &str) -> Parsed<Arc<str>> {
+    if !text.starts_with('/') {
+        return Err(format!("expected a path that begins with `/`, got `{text}`"));
+    }
+    if text.contains(['*', '{', '}']) {
+        return Err(format!(
+            "patterns are not supported in a path, got `{text}`; write `path_prefix: /...` instead"
+        ));
+    }
+    match crate::path::normal(text) {
+        Ok(normal) if normal == text => Ok(text.into()),
+        Ok(normal) => {
+            Err(format!("expected a path in its normal form, got `{text}`; write `{normal}`"))
+        }
+        Err(error) => Err(format!("no request can have the path `{text}`: {error}")),
+    }
+}
+
+/// Reads a method. Letters in upper case, because methods are case-sensitive and `post` is always a slip.
+pub(crate) fn method(text: &str) -> Parsed<Method> {
+    let upper = text.to_ascii_uppercase();
+    if upper != text {
+        return Err(format!("methods are case-sensitive, got `{text}`; write `{upper}`"));
+    }
+    Method::from_bytes(text.as_bytes())
+        .map_err(|_| format!("expected a method such as `POST`, got `{text}`"))
+}
+
+pub(crate) fn header(text: &str) -> Parsed<HeaderName> {
+    text.parse().map_err(|_| format!("expected a header's name such as `x-tier`, got `{text}`"))
+}
+
+/// What says that a request may run twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Idempotent {
+    Method(Method),
+    Header(HeaderName),
+}
+
+pub(crate) fn idempotent(text: &str) -> Parsed<Idempotent> {
+    match text.strip_prefix("header:") {
+        Some(name) => header(name).map(Idempotent::Header),
+        None => method(text)
+            .map(Idempotent::Method)
+            .map_err(|error| format!("{error} (or a header as `header:Idempotency-Key`)")),
+    }
+}
+
+/// Text that must not be empty.
+pub(crate) fn text(text: &str) -> Parsed<Arc<str>> {
+    if text.is_empty() { Err("expected some text, got none".to_owned()) } else { Ok(text.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_have_a_host_a_port_and_no_path() {
+        let read = |text| upstream(text).map(|up| (up.tls, up.host.to_string(), up.port));
+        assert_eq!(read("http://10.0.3.7:8080"), Ok((false, "10.0.3.7".to_owned(), 8080)));
+        assert_eq!(read("https://app.internal"), Ok((true, "app.internal".to_owned(), 443)));
+        assert_eq!(read("http://[::1]:80/"), Ok((false, "::1".to_owned(), 80)));
+        for wrong in [
+            "10.0.3.7:80",
+            "http://",
+            "http://a/b",
+            "http://a:0",
+            "http://a:99999",
+            "http://u@a",
+            "http://a:",
+        ] {
+            assert!(upstream(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn networks_are_bounded_by_their_family() {
+        assert!(network("10.0.0.0/16").is_ok());
+        assert!(network("::1").is_ok_and(|network| network.prefix == 128));
+        for wrong in ["10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "all"] {
+            assert!(network(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words_and_paths_name_the_fix() {
+        insta::assert_snapshot!(class("marathn").unwrap_err(), @"expected `sprinter`, `marathon` or `auto`, got `marathn`; did you mean `marathon`?");
+        insta::assert_snapshot!(path("/a/../b").unwrap_err(), @"expected a path in its normal form, got `/a/../b`; write `/b`");
+        insta::assert_snapshot!(path("/v1/*").unwrap_err(), @"patterns are not supported in a path, got `/v1/*`; write `path_prefix: /...` instead");
+        insta::assert_snapshot!(path("/a b").unwrap_err(), @"no request can have the path `/a b`: the path holds byte 0x20 unescaped");
+        insta::assert_snapshot!(method("post").unwrap_err(), @"methods are case-sensitive, got `post`; write `POST`");
+    }
+}
