@@ -1,1 +1,8 @@
-//! What will come, what to hold ready, what it would cost. Pure.
+//! What will come, what to hold ready, what it would cost.
+//!
+//! Pure: time and randomness are arguments, nothing here does I/O. Today it learns how long requests take
+//! ([`profile`]) from the records that finished requests leave behind ([`outcome`]).
+
+pub mod outcome;
+
+pub mod profile;

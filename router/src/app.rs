@@ -1,0 +1,153 @@
+//! The wiring: what runs, on which thread, and who tells whom.
+//!
+//! Threads: one for control (discovery, learning, admin, metrics), one that accepts, one a worker, one that writes the
+//! access log. Control sends whole worlds to the workers; workers send nothing but counters that are read.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc as std_mpsc},
+    thread::JoinHandle,
+};
+
+use anyhow::Context;
+use policies::{load::Loaded, policy::Policy};
+use predictor::outcome::Outcome;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    admin,
+    control::Control,
+    serve::{Serving, Setup},
+    telemetry::{access_log::AccessLog, exposition, shard::Shard},
+    world::World,
+};
+
+/// Batches of outcomes on their way to the admin API: a quarter of a second of each of 64 workers.
+const RECENT_BATCHES: usize = 64;
+
+/// A running gateway.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Where it serves HTTP.
+    pub(crate) http: SocketAddr,
+    /// Where its admin API is.
+    pub(crate) admin: Option<SocketAddr>,
+    /// Where its metrics are.
+    pub(crate) metrics: Option<SocketAddr>,
+    serving: Serving,
+    log: Option<AccessLog>,
+    stop_control: oneshot::Sender<()>,
+    control: JoinHandle<()>,
+}
+
+/// Starts a gateway with a policy and a number of workers; it serves when this returns.
+pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
+    let policy = Arc::new(loaded.policy);
+    let http = listen(policy.listen.http, "listen.http")?;
+    let admin = policy.admin.map(|address| listen(address, "admin")).transpose()?;
+    let metrics = policy.metrics.map(|address| listen(address, "metrics")).transpose()?;
+    let addresses = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
+    let (http_address, admin_address, metrics_address) = (http.local_addr()?, addresses(&admin)?, addresses(&metrics)?);
+    let log = AccessLog::start(&policy.access_log).context("starting the access log")?;
+
+    let (ready, started) = std_mpsc::channel();
+    let (stop_control, stopped) = oneshot::channel();
+    let (recent, recent_received) = mpsc::channel(RECENT_BATCHES);
+    let control = std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || control(policy, workers, Listeners { admin, metrics }, recent_received, &ready, stopped))
+        .context("starting thread control")?;
+    let (worlds, shards) = started.recv().context("the control thread ended early")??;
+    let serving = Serving::start(http, Setup { worlds, shards, recent }, log.as_ref())?;
+    Ok(Running { http: http_address, admin: admin_address, metrics: metrics_address, serving, log, stop_control, control })
+}
+
+impl Running {
+    /// Takes no more connections, finishes what is in flight within the policy's `limits.shutdown`, and ends.
+    pub(crate) fn shutdown(self) {
+        self.serving.shutdown();
+        if let Some(log) = self.log {
+            log.finish();
+        }
+        // An error means that control has ended already.
+        let _ = self.stop_control.send(());
+        if self.control.join().is_err() {
+            tracing::error!("the control thread panicked");
+        }
+    }
+}
+
+struct Listeners {
+    admin: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+/// What the workers start with, once control knows it.
+type Started = (watch::Receiver<Arc<World>>, Vec<Arc<Shard>>);
+
+fn control(
+    policy: Arc<Policy>,
+    workers: usize,
+    listeners: Listeners,
+    recent: mpsc::Receiver<Vec<Outcome>>,
+    ready: &std_mpsc::Sender<anyhow::Result<Started>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime of one thread needs only file descriptors");
+    runtime.block_on(async {
+        let world = match Control::first_world(&policy).await {
+            Ok(world) => Arc::new(world),
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        let shards: Vec<_> = (0..workers).map(|_| Arc::new(Shard::new(policy.routes.len(), &world.beliefs))).collect();
+        let (publish, worlds) = watch::channel(world.clone());
+        let control = Control::new(policy, shards.clone(), publish, recent, world);
+        let shared = control.shared();
+        if let Some(listener) = listeners.admin {
+            let state = shared.clone();
+            tokio::spawn(async move { report("admin", admin::serve(listener, state).await) });
+        }
+        if let Some(listener) = listeners.metrics {
+            tokio::spawn(async move { report("metrics", exposition::serve(listener, shared).await) });
+        }
+        if ready.send(Ok((worlds, shards))).is_ok() {
+            control.run(stopped).await;
+        }
+    });
+}
+
+fn report(what: &str, ended: std::io::Result<()>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the {what} listener ended");
+    }
+}
+
+fn listen(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
+    use socket2::{Domain, Socket, Type};
+    /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`, 4096 by default.
+    const BACKLOG: i32 = 4096;
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restarted gateway must not wait for the old one's closed connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|error: std::io::Error| {
+        let fix = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!("; something else listens there: end it, or change `{field}` in the policy"),
+            std::io::ErrorKind::PermissionDenied => format!("; ports below 1024 need a privilege: change `{field}` in the policy"),
+            std::io::ErrorKind::AddrNotAvailable => format!("; this machine has no such address: change `{field}` in the policy"),
+            _ => String::new(),
+        };
+        anyhow::anyhow!("cannot listen on {address} (`{field}`): {error}{fix}")
+    })
+}

@@ -1,0 +1,306 @@
+//! The tasks of one service and the room in them.
+//!
+//! A slot is room for one request in a task. Taking and giving back are atomics shared by all workers; only when every
+//! task is full is a queue touched, which is behind a mutex. A slot that is given back while somebody waits is handed
+//! over, never put up for grabs, so that waiting is fair and nobody is woken in vain.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use policies::policy::Priority;
+use tokio::sync::oneshot;
+
+/// Up to how many tasks each is looked at; beyond, two are drawn and the less loaded of them wins, which comes close to
+/// the least loaded of all at a constant price (the power of two choices).
+const SCAN_MAX: usize = 8;
+
+/// One running container.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// What it is called: a task ARN's last part, or the upstream's address.
+    pub(crate) name: Arc<str>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The name in its certificate when it speaks TLS.
+    pub(crate) tls: Option<Arc<str>>,
+    /// How many requests it serves at once.
+    pub(crate) slots: u32,
+    /// Number by which workers find their connections to it; never used twice in a process.
+    pub(crate) key: u64,
+    busy: AtomicU32,
+    state: AtomicU8,
+}
+
+/// Whether a task is given requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum TaskState {
+    /// Known, not yet proven by a probe, or failed since.
+    Unproven = 0,
+    /// Answered its last probe.
+    Ready = 1,
+    /// Stopping: it finishes what it has.
+    Draining = 2,
+}
+
+impl Task {
+    /// Makes an unproven task.
+    pub(crate) fn new(name: Arc<str>, address: SocketAddr, tls: Option<Arc<str>>, slots: u32, key: u64) -> Self {
+        Self { name, address, tls, slots, key, busy: AtomicU32::new(0), state: AtomicU8::new(TaskState::Unproven as u8) }
+    }
+
+    /// Returns whether it is given requests.
+    pub(crate) fn state(&self) -> TaskState {
+        match self.state.load(SeqCst) {
+            0 => TaskState::Unproven,
+            1 => TaskState::Ready,
+            _ => TaskState::Draining,
+        }
+    }
+
+    /// Sets whether it is given requests. [`Tasks::wake`] must follow when it became ready.
+    pub(crate) fn set_state(&self, state: TaskState) {
+        self.state.store(state as u8, SeqCst);
+    }
+
+    /// Stops giving it requests until a probe finds it alive: a connection to it failed. A draining task stays so.
+    pub(crate) fn fail(&self) {
+        let (from, to) = (TaskState::Ready as u8, TaskState::Unproven as u8);
+        // Losing the exchange means that somebody else changed the state meanwhile, which then stands.
+        let _ = self.state.compare_exchange(from, to, SeqCst, SeqCst);
+    }
+
+    /// Returns how many of its slots are taken.
+    pub(crate) fn busy(&self) -> u32 {
+        self.busy.load(SeqCst)
+    }
+
+    fn take(&self) -> bool {
+        self.state() == TaskState::Ready
+            && self.busy.fetch_update(SeqCst, SeqCst, |busy| (busy < self.slots).then_some(busy + 1)).is_ok()
+    }
+
+    fn has_room(&self) -> bool {
+        self.state() == TaskState::Ready && self.busy() < self.slots
+    }
+}
+
+/// The tasks of one service as the control loop last saw them.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    list: Box<[Arc<Task>]>,
+    queue: Arc<Queue>,
+}
+
+/// Who waits for a slot of a service; it outlives the lists of tasks, which come and go.
+pub(crate) struct Queue {
+    waiting: AtomicU32,
+    waiters: Mutex<VecDeque<Waiter>>,
+    /// Set when the service has gone from the policy, so that nobody waits for ever.
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+struct Waiter {
+    priority: Priority,
+    hand: oneshot::Sender<Slot>,
+}
+
+/// Room for one request in a task; gives it back when dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    task: Arc<Task>,
+    tasks: Arc<Tasks>,
+    /// Somebody else holds the room now: nothing is given back.
+    handed_over: bool,
+}
+
+impl Slot {
+    fn of(task: &Arc<Task>, tasks: &Arc<Tasks>) -> Self {
+        Self { task: task.clone(), tasks: tasks.clone(), handed_over: false }
+    }
+
+    /// Returns the task that the slot is in.
+    pub(crate) fn task(&self) -> &Arc<Task> {
+        &self.task
+    }
+
+    /// Drops the handle without giving the room back.
+    fn forget(mut self) {
+        self.handed_over = true;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.handed_over {
+            return;
+        }
+        if 0 < self.tasks.queue.waiting.load(SeqCst) && self.task.state() == TaskState::Ready && self.tasks.queue.hand_over(self) {
+            return;
+        }
+        self.task.busy.fetch_sub(1, SeqCst);
+        // A waiter may have come between the look above and the slot's return, and then saw it taken.
+        if 0 < self.tasks.queue.waiting.load(SeqCst) {
+            self.tasks.wake();
+        }
+    }
+}
+
+impl Queue {
+    /// Makes an empty queue.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { waiting: AtomicU32::new(0), waiters: Mutex::default(), closed: AtomicBool::new(false) })
+    }
+
+    fn pop(&self) -> Option<Waiter> {
+        let waiter = self.lock().pop_front();
+        if waiter.is_some() {
+            self.waiting.fetch_sub(1, SeqCst);
+        }
+        waiter
+    }
+
+    /// Gives `slot`'s room to the first waiter that is still there. Returns whether somebody took it.
+    fn hand_over(&self, slot: &Slot) -> bool {
+        while let Some(waiter) = self.pop() {
+            match waiter.hand.send(Slot::of(&slot.task, &slot.tasks)) {
+                Ok(()) => return true,
+                // The waiter gave up. The copy must not give back what `slot` still holds.
+                Err(copy) => copy.forget(),
+            }
+        }
+        false
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiter>> {
+        // A panic while the queue was locked cannot leave it half changed: each change is one call.
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tasks {
+    /// Makes the list of a service's tasks, with the queue that outlives it.
+    pub(crate) fn new(list: Vec<Arc<Task>>, queue: Arc<Queue>) -> Self {
+        Self { list: list.into(), queue }
+    }
+
+    /// Returns the tasks.
+    pub(crate) fn list(&self) -> &[Arc<Task>] {
+        &self.list
+    }
+
+    /// Returns the queue, for the list that follows this one.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Returns how many requests wait for a slot.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.queue.waiting.load(SeqCst)
+    }
+
+    /// Returns how many tasks are ready and how many of their slots are free.
+    pub(crate) fn room(&self) -> (u32, u32) {
+        let (mut ready, mut free) = (0, 0);
+        for task in &self.list {
+            if task.state() == TaskState::Ready {
+                ready += 1;
+                free += task.slots.saturating_sub(task.busy());
+            }
+        }
+        (ready, free)
+    }
+
+    /// Tells whether a task other than `key` is ready.
+    pub(crate) fn has_other_than(&self, key: Option<u64>) -> bool {
+        self.list.iter().any(|task| Some(task.key) != key && task.state() == TaskState::Ready)
+    }
+
+    /// Takes a slot of the least loaded task, other than `not`; `None` when all are full or somebody waits already.
+    pub(crate) fn take(self: &Arc<Self>, draw: u64, not: Option<u64>) -> Option<Slot> {
+        if 0 < self.waiting() {
+            return None;
+        }
+        self.take_any(draw, not)
+    }
+
+    fn take_any(self: &Arc<Self>, draw: u64, not: Option<u64>) -> Option<Slot> {
+        let usable = |task: &&Arc<Task>| Some(task.key) != not;
+        if SCAN_MAX < self.list.len() {
+            let pick = |n: u64| &self.list[(n % self.list.len() as u64) as usize];
+            let (a, b) = (pick(draw), pick(draw >> 32));
+            let less = if load(a) <= load(b) { a } else { b };
+            if usable(&less) && less.take() {
+                return Some(Slot::of(less, self));
+            }
+        }
+        // All are looked at when there are few, and when the two drawn were full. Ties go to the first one after a
+        // random start, so that idle tasks share the work.
+        let start = (draw % self.list.len().max(1) as u64) as usize;
+        let rotated = || self.list[start.min(self.list.len())..].iter().chain(&self.list[..start.min(self.list.len())]);
+        // Somebody else may take the slot between the choice and the taking; each round of that is somebody's progress.
+        while let Some(task) = rotated().filter(usable).filter(|task| task.has_room()).min_by(|a, b| load(a).cmp(&load(b))) {
+            if task.take() {
+                return Some(Slot::of(task, self));
+            }
+        }
+        None
+    }
+
+    /// Joins the queue; the slot comes through the receiver. `None` when `limit` requests wait already.
+    ///
+    /// Dropping the receiver leaves the queue: whoever hands over a slot skips it.
+    pub(crate) fn join(self: &Arc<Self>, priority: Priority, limit: u32) -> Option<oneshot::Receiver<Slot>> {
+        let (hand, receiver) = oneshot::channel();
+        {
+            let mut waiters = self.queue.lock();
+            waiters.retain(|waiter| !waiter.hand.is_closed());
+            self.queue.waiting.store(waiters.len() as u32, SeqCst);
+            if limit <= waiters.len() as u32 || self.queue.closed.load(SeqCst) {
+                return None;
+            }
+            let place = waiters.partition_point(|waiter| priority <= waiter.priority);
+            waiters.insert(place, Waiter { priority, hand });
+            self.queue.waiting.fetch_add(1, SeqCst);
+        }
+        // A slot given back before this request joined went to nobody: look once more.
+        self.wake();
+        Some(receiver)
+    }
+
+    /// Gives free slots to those who wait: after a task became ready or a new list was published.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        while 0 < self.waiting() {
+            let Some(slot) = self.take_any(0, None) else { return };
+            if !self.queue.hand_over(&slot) {
+                return; // nobody was left; the slot goes back by its drop
+            }
+            slot.forget();
+        }
+    }
+
+    /// Ends all waiting: the service has gone from the policy.
+    pub(crate) fn close(&self) {
+        self.queue.closed.store(true, SeqCst);
+        self.queue.lock().clear();
+        self.queue.waiting.store(0, SeqCst);
+    }
+}
+
+/// Share of its slots that a task has taken, in 1/65536, so that tasks of unlike sizes compare.
+fn load(task: &Task) -> u64 {
+    (u64::from(task.busy()) << 16) / u64::from(task.slots.max(1))
+}

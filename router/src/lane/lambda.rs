@@ -1,0 +1,417 @@
+//! The Lambda lane: one HTTP request as one buffered Invoke.
+//!
+//! Not by the SDK's client: it costs five times a plain exchange and sends timed-out POSTs again on its own. The request
+//! is signed with AWS's own primitives and goes through the worker's pool. Every answer that Invoke can give is typed in
+//! [`answer`]: whether the function ran decides whether the request may go elsewhere.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::HOST};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use policies::policy::ServiceId;
+use predictor::outcome::Spill;
+use tokio::time::Instant;
+
+use crate::{
+    lane::{
+        Endpoint, Failure, Ran,
+        body::{Buffered, Outgoing},
+        pool::{self, Connection, Target},
+    },
+    proxy::{Attempt, Outbound},
+    serve::worker::Worker,
+};
+
+mod answer;
+mod sign;
+
+pub(crate) use sign::SigningKeys;
+
+/// Bytes of an answer that are read: Lambda's own limit of 6 MB for a buffered response, and room for its escapes.
+const ANSWER_MAX: usize = 7 * 1024 * 1024;
+
+/// Bodies above this are converted, hashed and parsed off the worker's thread: at about 1 ns a byte for SHA-256 and
+/// JSON together, this much holds up the other requests of a worker by a fourth of a millisecond at most.
+const OFF_THREAD: usize = 256 * 1024;
+
+/// First and longest time that a broken lane is left alone. The first is short because most breaks are; the longest
+/// bounds how late a repaired function is noticed.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// One function as the gateway calls it.
+#[derive(Debug)]
+pub(crate) struct Function {
+    /// The service it belongs to.
+    pub(crate) service: ServiceId,
+    /// The Lambda API.
+    pub(crate) endpoint: Endpoint,
+    uri: Uri,
+    /// Path and query as they are signed.
+    canonical: String,
+    timeout: Duration,
+    memory_mb: u32,
+    max_in_flight: u32,
+    in_flight: AtomicU32,
+    breaker: Breaker,
+}
+
+impl Function {
+    /// Prepares what all calls of a function share.
+    pub(crate) fn new(service: ServiceId, lambda: &policies::policy::Lambda, endpoint: Endpoint) -> Self {
+        let (uri, canonical) = sign::invoke_path(&lambda.function, lambda.qualifier.as_deref());
+        Self {
+            service,
+            endpoint,
+            uri,
+            canonical,
+            timeout: lambda.timeout,
+            memory_mb: lambda.memory_mib,
+            max_in_flight: lambda.max_in_flight,
+            in_flight: AtomicU32::new(0),
+            breaker: Breaker::default(),
+        }
+    }
+
+    /// Returns how many invocations are in flight, over all workers.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Tells whether calls are let through.
+    pub(crate) fn is_up(&self) -> bool {
+        self.breaker.is_closed()
+    }
+
+    fn enter(self: &Arc<Self>) -> Result<InFlight, Failure> {
+        let resting = Failure::did_not_run(Spill::NotReady, StatusCode::SERVICE_UNAVAILABLE, "the function failed to start a moment ago");
+        if !self.breaker.lets_through() {
+            return Err(resting);
+        }
+        let room = |now: u32| (now < self.max_in_flight).then_some(now + 1);
+        let capped = Failure::did_not_run(Spill::Throttled, StatusCode::SERVICE_UNAVAILABLE, "the function is at its policy's max_in_flight");
+        self.in_flight.fetch_update(Relaxed, Relaxed, room).map_err(|_| capped)?;
+        Ok(InFlight(self.clone()))
+    }
+}
+
+/// One invocation in flight; ends when dropped.
+#[derive(Debug)]
+struct InFlight(Arc<Function>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Leaves a lane alone after it proved broken, and lets one call through when the rest is over.
+///
+/// Only failures that say something of the next call count: a function that is missing or cannot be reached. A throttle
+/// or a failed request does not.
+#[derive(Debug)]
+struct Breaker {
+    since: Instant,
+    failures: AtomicU32,
+    open_until_ms: AtomicU64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { since: Instant::now(), failures: AtomicU32::new(0), open_until_ms: AtomicU64::new(0) }
+    }
+}
+
+impl Breaker {
+    fn now_ms(&self) -> u64 {
+        self.since.elapsed().as_millis() as u64
+    }
+
+    fn is_closed(&self) -> bool {
+        self.failures.load(Relaxed) == 0 || self.open_until_ms.load(Relaxed) <= self.now_ms()
+    }
+
+    /// Like [`Breaker::is_closed`], but once a rest is over only one caller gets through until its answer is known.
+    fn lets_through(&self) -> bool {
+        if self.failures.load(Relaxed) == 0 {
+            return true;
+        }
+        let (until, now) = (self.open_until_ms.load(Relaxed), self.now_ms());
+        let probing = now + REST.0.as_millis() as u64;
+        until <= now && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok()
+    }
+
+    fn failed(&self) {
+        let failures = self.failures.fetch_add(1, Relaxed);
+        let rest = REST.0.saturating_mul(1 << failures.min(16)).min(REST.1);
+        self.open_until_ms.store(self.now_ms() + rest.as_millis() as u64, Relaxed);
+    }
+
+    fn succeeded(&self) {
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+        }
+    }
+}
+
+/// What a function answered, as HTTP.
+#[derive(Debug)]
+pub(crate) struct Invoked {
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Its headers, with the adapter's report still among them.
+    pub(crate) headers: HeaderMap,
+    /// Its body.
+    pub(crate) body: Bytes,
+    /// What the body takes of the buffer budget.
+    pub(crate) buffered: Option<Buffered>,
+    /// Memory that policy assumes for the function, in MB.
+    pub(crate) memory_mb: u32,
+}
+
+/// Invokes the function with the request as its event and returns its response.
+///
+/// When the client goes away, or a timeout of the policy ends the wait, the call is finished in the background: Lambda
+/// neither stops nor stops billing it, so it must go on counting as in flight, and its connection stays good.
+pub(crate) async fn invoke(
+    attempt: &Attempt<'_>,
+    outbound: &Outbound,
+    body: &Bytes,
+    function: &Arc<Function>,
+    keys: &Arc<SigningKeys>,
+) -> Result<Invoked, Failure> {
+    let in_flight = function.enter()?;
+    let (event, signature) = sign_event(attempt, outbound, body, function, keys).await;
+    let connection = match attempt.worker.pool.take(function.endpoint.key) {
+        Some(connection) => connection,
+        None => connect(attempt, function).await?,
+    };
+    let sent = Instant::now();
+    attempt.sent.set(Some(sent));
+    let call = Call { worker: attempt.worker.clone(), in_flight, connect: attempt.route.timeouts.connect };
+    let mut call = FinishAnyway::new(call.run(connection, event, signature), function.timeout + Duration::from_secs(5));
+    let deadline = || attempt.head_deadline(sent, None);
+    let late = || Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the function did not answer in time").timed_out();
+    attempt.timer.bound(deadline, &mut call).await.map_err(|_| late())?
+}
+
+/// Makes the event and its signature: on this thread when it is small.
+async fn sign_event(
+    attempt: &Attempt<'_>,
+    outbound: &Outbound,
+    body: &Bytes,
+    function: &Arc<Function>,
+    keys: &Arc<SigningKeys>,
+) -> (Bytes, sign::Signature) {
+    let now = SystemTime::now();
+    let peer = attempt.peer;
+    let make = move |method: &Method, uri: &Uri, headers: &HeaderMap, id: &HeaderValue, body: &Bytes, function: &Function, keys: &SigningKeys| {
+        let mut event = Vec::new();
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        lambda_event::write_event(
+            &mut event,
+            &lambda_event::Request {
+                method,
+                path: uri.path(),
+                query: uri.query(),
+                headers,
+                body,
+                source_ip: peer,
+                request_id: id.to_str().unwrap_or_default(),
+                epoch_ms: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+                domain: host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name),
+                protocol: http::Version::HTTP_11,
+            },
+        );
+        let signature = keys.sign(&function.canonical, &function.endpoint.authority, &event, now);
+        (Bytes::from(event), signature)
+    };
+    let head = &outbound.head;
+    if body.len() <= OFF_THREAD {
+        return make(&head.method, &head.uri, &head.headers, &attempt.request_id, body, function, keys);
+    }
+    let (head, body, id) = (head.clone(), body.clone(), attempt.request_id.clone());
+    let (function, keys) = (function.clone(), keys.clone());
+    tokio::task::spawn_blocking(move || make(&head.method, &head.uri, &head.headers, &id, &body, &function, &keys))
+        .await
+        .expect("making an event neither panics nor is aborted")
+}
+
+async fn connect(attempt: &Attempt<'_>, function: &Function) -> Result<Connection, Failure> {
+    attempt.worker.shard.upstream_connections.add(1);
+    let deadline = (Instant::now() + attempt.route.timeouts.connect).min(attempt.total_deadline());
+    match attempt.timer.bound(|| deadline, open(&function.endpoint)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        refused_or_late => {
+            function.breaker.failed();
+            tracing::debug!(host = %function.endpoint.host, ?refused_or_late, "no connection to Lambda");
+            Err(Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, "no connection to Lambda could be opened"))
+        }
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> std::io::Result<Connection> {
+    let tls = endpoint.tls.then_some(&*endpoint.host);
+    pool::connect(endpoint.key, Target::Name(&endpoint.host, endpoint.port), tls).await
+}
+
+/// One call, with all that it needs to go on without its client.
+struct Call {
+    worker: Rc<Worker>,
+    in_flight: InFlight,
+    connect: Duration,
+}
+
+impl Call {
+    async fn run(self, mut connection: Connection, event: Bytes, signature: sign::Signature) -> Result<Invoked, Failure> {
+        let function = &self.in_flight.0;
+        let mut request = self.request(event, signature);
+        let response = loop {
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => break response,
+                Err(mut error) => match error.take_message() {
+                    // Nothing of it left this process: the connection had been closed by its other end.
+                    Some(unsent) => {
+                        request = unsent;
+                        let opened = tokio::time::timeout(self.connect, open(&function.endpoint)).await;
+                        connection = opened.ok().and_then(Result::ok).ok_or_else(|| {
+                            function.breaker.failed();
+                            Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, "no connection to Lambda could be opened")
+                        })?;
+                    }
+                    None => {
+                        return Err(Failure::unknown(StatusCode::BAD_GATEWAY, "Lambda closed the connection before it answered"));
+                    }
+                },
+            }
+        };
+        let (head, body) = response.into_parts();
+        let (answer, buffered) = self.read(body).await?;
+        self.worker.pool.put(connection, Instant::now());
+        let outcome = parse(head.status, &head.headers, answer).await;
+        match &outcome {
+            Err(failure) if failure.ran == Ran::DidNotRun && failure.cause == Spill::Misconfigured => function.breaker.failed(),
+            // A throttle or a snapshot that is not ready says nothing of whether the lane works.
+            Err(failure) if failure.ran == Ran::DidNotRun => {}
+            Ok(_) | Err(_) => function.breaker.succeeded(),
+        }
+        let response = outcome?;
+        let lambda_event::Response { status, headers, body, .. } = response;
+        Ok(Invoked { status, headers, body, buffered: Some(buffered), memory_mb: function.memory_mb })
+    }
+
+    fn request(&self, event: Bytes, signature: sign::Signature) -> Request<Outgoing> {
+        let function = &self.in_flight.0;
+        let mut request = Request::new(Outgoing::Whole(Some(event)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = function.uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(HOST, function.endpoint.authority.clone());
+        signature.write(headers);
+        request
+    }
+
+    async fn read(&self, mut body: Incoming) -> Result<(Bytes, Buffered), Failure> {
+        let broken = || Failure::unknown(StatusCode::BAD_GATEWAY, "Lambda's answer broke off");
+        let full = || Failure::ran(StatusCode::SERVICE_UNAVAILABLE, "the gateway's buffers are full");
+        let buffered = self.worker.budget.take(0).ok_or_else(full)?;
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
+            if ANSWER_MAX < first.len() + rest.len() + data.len() {
+                return Err(Failure::ran(StatusCode::BAD_GATEWAY, "the function's response is larger than Lambda's limit"));
+            }
+            if !buffered.grow(data.len() as u64) {
+                return Err(full());
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                if rest.is_empty() {
+                    rest.extend_from_slice(&first);
+                }
+                rest.extend_from_slice(&data);
+            }
+        }
+        Ok((if rest.is_empty() { first } else { rest.freeze() }, buffered))
+    }
+}
+
+async fn parse(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<lambda_event::Response, Failure> {
+    if body.len() <= OFF_THREAD {
+        return answer::read(status, headers, &body);
+    }
+    let headers = headers.clone();
+    tokio::task::spawn_blocking(move || answer::read(status, &headers, &body))
+        .await
+        .expect("reading an answer neither panics nor is aborted")
+}
+
+/// A future that is finished in the background when it is dropped early, for `grace` at most.
+struct FinishAnyway<F: Future + 'static> {
+    work: Option<Pin<Box<F>>>,
+    grace: Duration,
+}
+
+impl<F: Future + 'static> FinishAnyway<F> {
+    fn new(work: F, grace: Duration) -> Self {
+        Self { work: Some(Box::pin(work)), grace }
+    }
+}
+
+impl<F: Future + 'static> Future for FinishAnyway<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<F::Output> {
+        let work = self.work.as_mut().expect("not polled after it was ready");
+        let output = std::task::ready!(work.as_mut().poll(cx));
+        self.work = None;
+        std::task::Poll::Ready(output)
+    }
+}
+
+impl<F: Future + 'static> Drop for FinishAnyway<F> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            let grace = self.grace;
+            tokio::task::spawn_local(async move {
+                let _ = tokio::time::timeout(grace, work).await;
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_broken_lane_rests_then_one_call_probes_it() {
+        let breaker = Breaker::default();
+        assert!(breaker.lets_through());
+        breaker.failed();
+        assert!(!breaker.is_closed() && !breaker.lets_through());
+        tokio::time::advance(REST.0).await;
+        assert!(breaker.is_closed());
+        assert!(breaker.lets_through(), "one probe");
+        assert!(!breaker.lets_through(), "and no second one beside it");
+        breaker.failed();
+        tokio::time::advance(REST.0).await;
+        assert!(!breaker.is_closed(), "the second rest is longer");
+        tokio::time::advance(REST.0).await;
+        assert!(breaker.lets_through());
+        breaker.succeeded();
+        assert!(breaker.lets_through() && breaker.lets_through());
+    }
+}

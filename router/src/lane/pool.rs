@@ -1,0 +1,148 @@
+//! One worker's connections to tasks and to Lambda.
+//!
+//! hyper-util's pooled client costs a quarter of nginx's whole request (measured, see ARCHITECTURE.md); this pool is a
+//! vector per endpoint on one thread, without a lock. The last one used is used next, so that a falling load lets the
+//! others go.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
+};
+
+use crate::lane::body::Outgoing;
+
+/// How long a connection is kept without a request. Below the shortest common idle timeout of upstreams (Node.js: 5 s),
+/// so that a request rarely meets a connection that its other end is closing.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+
+/// How many idle connections to one endpoint a worker keeps; more are closed. nginx's `keepalive` is set alike in practice.
+const IDLE_PER_ENDPOINT: usize = 1024;
+
+/// Bytes of a response's head that are accepted from a backend.
+const RESPONSE_HEAD_MAX: usize = 64 * 1024;
+
+/// One worker's idle connections.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<u64, Vec<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<Outgoing>,
+    since: Instant,
+}
+
+/// A connection taken from the pool, or opened for one request.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Sends the request.
+    pub(crate) sender: SendRequest<Outgoing>,
+    key: u64,
+    /// Whether it carried a request before: its other end may be closing it just now.
+    pub(crate) reused: bool,
+}
+
+/// Where a connection goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// An address that is known.
+    Address(SocketAddr),
+    /// A name that is looked up for each new connection.
+    Name(&'a str, u16),
+}
+
+impl Pool {
+    /// Takes an idle connection to the endpoint of `key`.
+    pub(crate) fn take(&self, key: u64) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let list = idle.get_mut(&key)?;
+        while let Some(Idle { sender, .. }) = list.pop() {
+            if !sender.is_closed() {
+                return Some(Connection { sender, key, reused: true });
+            }
+        }
+        None
+    }
+
+    /// Puts a connection back after a whole response was read from it.
+    pub(crate) fn put(&self, connection: Connection, now: Instant) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let list = idle.entry(connection.key).or_default();
+        if list.len() < IDLE_PER_ENDPOINT {
+            list.push(Idle { sender: connection.sender, since: now });
+        }
+    }
+
+    /// Closes what has been idle for too long, and forgets endpoints that have gone.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.idle.borrow_mut().retain(|_, list| {
+            list.retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX);
+            !list.is_empty()
+        });
+    }
+}
+
+/// Opens a connection for the endpoint of `key`, with TLS when `tls` names the server.
+pub(crate) async fn connect(key: u64, target: Target<'_>, tls: Option<&str>) -> std::io::Result<Connection> {
+    let tcp = match target {
+        Target::Address(address) => TcpStream::connect(address).await?,
+        Target::Name(host, port) => TcpStream::connect((host, port)).await?,
+    };
+    tcp.set_nodelay(true)?;
+    let sender = match tls {
+        None => handshake(TokioIo::new(tcp)).await,
+        Some(server) => {
+            let name = ServerName::try_from(server.to_owned()).map_err(std::io::Error::other)?;
+            let stream = TlsConnector::from(tls_config()).connect(name, tcp).await?;
+            handshake(TokioIo::new(stream)).await
+        }
+    };
+    let sender = sender.map_err(std::io::Error::other)?;
+    Ok(Connection { sender, key, reused: false })
+}
+
+async fn handshake<I>(io: I) -> hyper::Result<SendRequest<Outgoing>>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new().max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
+    // It ends when its `SendRequest` is dropped or the other end closes: the pool owns it through that handle. Its
+    // errors reach the request that is on it; without one there is nobody to tell.
+    tokio::task::spawn_local(connection);
+    Ok(sender)
+}
+
+/// Returns the TLS settings of this process: the system's trusted roots, read once, on the first TLS connection.
+pub(crate) fn tls_config() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    CONFIG
+        .get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "reading the system's trusted certificates");
+            }
+            roots.add_parsable_certificates(found.certs);
+            Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        })
+        .clone()
+}
+
+/// A pool shared by the requests of one worker.
+pub(crate) type SharedPool = Rc<Pool>;

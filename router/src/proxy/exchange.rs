@@ -1,0 +1,125 @@
+//! The record of one request while it is served.
+//!
+//! It begins with the head and ends with the last byte of the response, or when either side goes away: whatever happens,
+//! dropping it writes the [`Outcome`] once. Nobody has to remember to.
+
+use std::{rc::Rc, sync::Arc};
+
+use http::{HeaderValue, Method, Request};
+use hyper::body::Incoming;
+use predictor::outcome::{End, Outcome, Usage};
+use tokio::time::Instant;
+
+use super::{head::REQUEST_ID, micros};
+use crate::{
+    lane::{body::Progress, container::Task},
+    serve::connection::Client,
+    world::World,
+};
+
+/// Bytes of a trusted hop's request id that are kept; longer ones are replaced.
+const REQUEST_ID_MAX: usize = 128;
+
+/// One request being served.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// Who asked.
+    pub(super) client: Rc<Client>,
+    /// What it is served by.
+    pub(super) world: Rc<Arc<World>>,
+    /// What will be left of it.
+    pub(crate) outcome: Outcome,
+    /// When its head had been read.
+    pub(super) arrived: Instant,
+    /// When it was last handed to a lane.
+    pub(super) sent: Option<Instant>,
+    /// How far its upload came.
+    pub(super) progress: Option<Rc<Progress>>,
+    /// How it ended; as long as nobody says, its client went away.
+    pub(super) end: Option<End>,
+    request_id: HeaderValue,
+    log: Option<Box<Logged>>,
+}
+
+/// What only the access log wants; not kept when there is none.
+#[derive(Debug)]
+struct Logged {
+    method: Method,
+    path: String,
+    task: Option<Arc<str>>,
+}
+
+impl Exchange {
+    /// Begins the record of `request`.
+    pub(super) fn begin(client: &Rc<Client>, world: Rc<Arc<World>>, request: &Request<Incoming>) -> Self {
+        let worker = &client.worker;
+        let arrived = Instant::now();
+        worker.shard.in_flight.add(1);
+        client.busy.set(true);
+        let given = request.headers().get(REQUEST_ID).filter(|id| client.trusted && id.len() <= REQUEST_ID_MAX && id.to_str().is_ok());
+        let logged = || Logged { method: request.method().clone(), path: request.uri().path().to_owned(), task: None };
+        Self {
+            request_id: given.cloned().unwrap_or_else(|| worker.request_id()),
+            log: worker.log.borrow().is_some().then(|| Box::new(logged())),
+            outcome: Outcome {
+                route: None,
+                decision: None,
+                lane: None,
+                spill: None,
+                arrived_us: worker.unix_us(arrived),
+                queue_wait_us: 0,
+                service_us: 0,
+                total_us: 0,
+                status: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                end: End::ClientGone,
+                retries: 0,
+                size: 0,
+                usage: Usage::default(),
+            },
+            client: client.clone(),
+            world,
+            arrived,
+            sent: None,
+            progress: None,
+            end: None,
+        }
+    }
+
+    /// Returns the name of this request.
+    pub(crate) fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    /// Notes the task that it was sent to.
+    pub(super) fn task(&mut self, task: &Task) {
+        if let Some(log) = &mut self.log {
+            log.task = Some(task.name.clone());
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let worker = &self.client.worker;
+        let now = Instant::now();
+        self.client.ended(now);
+        let outcome = &mut self.outcome;
+        outcome.end = self.end.unwrap_or(End::ClientGone);
+        outcome.total_us = micros(now.duration_since(self.arrived));
+        if let Some(sent) = self.sent.filter(|_| outcome.service_us == 0) {
+            outcome.service_us = micros(now.duration_since(sent));
+        }
+        if let Some(progress) = &self.progress {
+            outcome.bytes_in += progress.bytes.get();
+        }
+        worker.shard.in_flight.sub(1);
+        worker.shard.count(outcome, &self.world.beliefs);
+        worker.remember(outcome);
+        if let (Some(logged), Some(log)) = (&self.log, worker.log.borrow_mut().as_mut()) {
+            let id = self.request_id.to_str().unwrap_or_default();
+            log.line(&self.world, outcome, &logged.method, &logged.path, id, self.client.address, logged.task.as_deref());
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A request's head: what is refused, what is decided by, and what is changed before it is sent on.
+
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::body::{Body, Incoming};
+use policies::{
+    decide::{self, Facts},
+    path,
+    policy::Retry,
+};
+
+use super::Problem;
+use crate::serve::connection::Client;
+
+const FORWARDED: HeaderName = http::header::FORWARDED;
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Headers that say from where a request came: believed only when a trusted hop sent them.
+const ORIGIN: [HeaderName; 6] = [FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO, REAL_IP];
+
+/// Checks what hyper lets pass, and returns the host asked for.
+///
+/// RFC 9112 section 3.2: a request without a host, or with two, must be answered 400; two readers of it could disagree
+/// about where it goes.
+pub(super) fn check(parts: &Parts) -> Result<HeaderValue, Problem> {
+    if parts.method == Method::CONNECT {
+        return Err(Problem::bad_request("CONNECT is not served: this is no forward proxy"));
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host,
+        (None, _) if parts.version == Version::HTTP_10 => return Ok(HeaderValue::from_static("")),
+        (None, _) => return Err(Problem::bad_request("the request has no Host header")),
+        (Some(_), Some(_)) => return Err(Problem::bad_request("the request has two Host headers")),
+    };
+    if host.to_str().is_err() {
+        return Err(Problem::bad_request("the Host header is not a host name"));
+    }
+    // Absolute form: RFC 9112 section 3.2.2 lets its authority win; one that differs from Host is no honest request.
+    if parts.uri.authority().is_some_and(|authority| !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())) {
+        return Err(Problem::bad_request("the request's URL and its Host header name different hosts"));
+    }
+    Ok(host.clone())
+}
+
+/// Brings the path into its one normal form, in which it is both matched and sent on.
+pub(super) fn normalise_path(uri: &mut Uri) -> Result<(), Problem> {
+    let bad = |_| Problem::bad_request("the request's path is not a valid one");
+    let normal = path::normal(uri.path()).map_err(bad)?;
+    if matches!(normal, std::borrow::Cow::Borrowed(_)) && uri.authority().is_none() {
+        return Ok(());
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{normal}?{query}"),
+        None => normal.into_owned(),
+    };
+    let target: PathAndQuery = target.parse().map_err(|_| Problem::bad_request("the request's path is not a valid one"))?;
+    *uri = Uri::from(target);
+    Ok(())
+}
+
+/// Returns what rules a lane in or out.
+pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
+    let headers = &parts.headers;
+    let body = if body.is_end_stream() {
+        decide::Body::Empty
+    } else {
+        match body.size_hint().exact() {
+            Some(length) => {
+                let query = parts.uri.query().map_or(0, str::len);
+                decide::Body::Encoded(lambda_event::event_size_max(headers, parts.uri.path().len(), query, length))
+            }
+            None => decide::Body::Streaming,
+        }
+    };
+    Facts {
+        body,
+        upgrade: headers.contains_key(UPGRADE),
+        grpc: headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+        trailers: headers.contains_key(TRAILER),
+    }
+}
+
+/// Takes off what must not cross, and adds what a backend wants to know.
+pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, host: &HeaderValue, request_id: &HeaderValue) {
+    let wants_trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
+    strip(headers);
+    headers.remove(EXPECT);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if client.trusted {
+        if let Some(chain) = joined(headers, &FORWARDED_FOR, &client.address_text) {
+            headers.insert(FORWARDED_FOR, chain);
+        } else {
+            headers.insert(FORWARDED_FOR, client.address_text.clone());
+        }
+    } else {
+        if headers.keys().any(|name| ORIGIN.contains(name)) {
+            for name in &ORIGIN {
+                headers.remove(name);
+            }
+        }
+        headers.insert(FORWARDED_FOR, client.address_text.clone());
+    }
+    if !client.trusted || !headers.contains_key(FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !client.trusted || !headers.contains_key(FORWARDED_HOST) {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+    headers.insert(REQUEST_ID, request_id.clone());
+}
+
+/// Returns the values of `name`, joined, with `last` behind them; `None` without values.
+fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> Option<HeaderValue> {
+    let mut chain = Vec::new();
+    for value in headers.get_all(name) {
+        chain.extend_from_slice(value.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    if chain.is_empty() {
+        return None;
+    }
+    chain.extend_from_slice(last.as_bytes());
+    HeaderValue::from_bytes(&chain).ok()
+}
+
+/// Takes off hop-by-hop headers (RFC 9110 section 7.6.1), those that `Connection` names, and everything `x-pacer-*`,
+/// which only Pacer may say. Used both ways.
+///
+/// One look over the names first: most messages have nothing to take off but `connection`.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let mut named: Vec<HeaderName> = Vec::new();
+    let mut own = false;
+    let mut hop = false;
+    for name in headers.keys() {
+        match name.as_str() {
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" | "te" | "transfer-encoding" | "upgrade" => hop = true,
+            text => own |= text.starts_with(lambda_event::report::PREFIX),
+        }
+    }
+    for value in headers.get_all(CONNECTION) {
+        // The common values name nothing else, and need no list.
+        if value == "keep-alive" || value == "close" {
+            continue;
+        }
+        for token in value.as_bytes().split(|byte| *byte == b',') {
+            // A client must not be able to take off what routes and frames a message.
+            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
+                && !matches!(name.as_str(), "host" | "content-length" | "close" | "keep-alive")
+            {
+                named.push(name);
+            }
+        }
+    }
+    headers.remove(CONNECTION);
+    for name in &named {
+        headers.remove(name);
+    }
+    if hop {
+        for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"] {
+            headers.remove(name);
+        }
+        for name in [TE, TRANSFER_ENCODING, UPGRADE] {
+            headers.remove(name);
+        }
+    }
+    if own {
+        let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(lambda_event::report::PREFIX)).cloned().collect();
+        for name in ours {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Returns the address of the client: the last one in `X-Forwarded-For` that no trusted hop has.
+///
+/// `headers` are prepared: an untrusted peer's own claim is gone from them.
+pub(super) fn client_address(headers: &HeaderMap, client: &Client) -> IpAddr {
+    if !client.trusted {
+        return client.address;
+    }
+    let trusted = &client.worker.world().policy.listen.trust_forwarded_from;
+    let chain = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let hops = chain.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+    let mut last = client.address;
+    for hop in hops {
+        last = hop;
+        if !trusted.iter().any(|network| network.contains(hop)) {
+            break;
+        }
+    }
+    last
+}
+
+/// Tells whether policy says that such a request may run twice.
+pub(super) fn may_repeat(method: &Method, headers: &HeaderMap, retry: &Retry) -> bool {
+    retry.idempotent_methods.contains(method) || retry.idempotent_headers.iter().any(|name| headers.contains_key(name))
+}
+
+/// Returns the first value of a query parameter, undecoded: it is only read as a number.
+pub(super) fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    let mut tokens = value.as_bytes().split(|byte| *byte == b',' || *byte == b';');
+    tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[track_caller]
+    fn check_strip(given: &[(&'static str, &'static str)], left: &[(&'static str, &'static str)]) {
+        let mut given = headers(given);
+        strip(&mut given);
+        assert_eq!(given, headers(left));
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_named_by_connection_do_not_cross() {
+        check_strip(&[("accept", "a")], &[("accept", "a")]);
+        check_strip(
+            &[("connection", "close, x-secret-hop"), ("x-secret-hop", "1"), ("keep-alive", "1"), ("te", "gzip"), ("accept", "a")],
+            &[("accept", "a")],
+        );
+        check_strip(&[("upgrade", "h2c"), ("transfer-encoding", "chunked"), ("proxy-connection", "x")], &[]);
+    }
+
+    #[test]
+    fn connection_cannot_take_off_what_frames_the_message() {
+        check_strip(&[("connection", "host, content-length"), ("host", "h"), ("content-length", "3")], &[("host", "h"), ("content-length", "3")]);
+    }
+
+    #[test]
+    fn nobody_but_pacer_says_x_pacer() {
+        check_strip(&[("x-pacer-billed-ms", "1"), ("x-pacer-busy", "1"), ("x-pacerlike", "1")], &[("x-pacerlike", "1")]);
+    }
+
+    #[test]
+    fn a_query_parameter_is_found_by_its_whole_name() {
+        assert_eq!(query_value("frames=240&x=1", "frames"), Some("240"));
+        assert_eq!(query_value("myframes=1&frames=2", "frames"), Some("2"));
+        assert_eq!(query_value("frames", "frames"), None);
+    }
+}

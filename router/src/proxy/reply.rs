@@ -1,0 +1,268 @@
+//! Responses on their way to the client.
+//!
+//! A task's response streams through with its slot and connection attached, so that both come back at its last byte; a
+//! function's response is whole. Either way the [`Exchange`] rides on the body and ends with it.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use lambda_event::report;
+use policies::policy::Timeouts;
+use predictor::outcome::{End, Usage};
+use tokio::time::Instant;
+
+use super::{
+    Attempt,
+    exchange::Exchange,
+    head::{self, REQUEST_ID},
+    micros,
+};
+use crate::lane::{
+    body::Buffered,
+    container::{self, Slot},
+    lambda::Invoked,
+    pool::Connection,
+};
+
+/// The response header that shows the decision, where policy asks for it.
+const DECISION: HeaderName = HeaderName::from_static("x-pacer-decision");
+
+/// How much of an unwanted body is taken, and for how long, so that its sender gets to read why it was refused: a
+/// connection closed with bytes unread is reset, and the answer is lost with it (RFC 9112 section 9.6).
+const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(5));
+
+/// A lane's response.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Nothing, or nothing more.
+    None,
+    /// All of it, and what it takes of the buffer budget.
+    Whole(Bytes, Option<Buffered>),
+    /// A task's response, still coming.
+    Stream(Box<Stream>),
+}
+
+#[derive(Debug)]
+struct Stream {
+    body: Incoming,
+    /// Given back by drop.
+    _slot: Slot,
+    connection: Option<Connection>,
+    timeouts: Timeouts,
+    /// When the next piece must have come; set while waiting for it.
+    deadline: Option<Instant>,
+}
+
+impl Reply {
+    /// A task's response.
+    pub(super) fn from_task(answer: container::Answer, attempt: &Attempt<'_>) -> Self {
+        let (mut parts, body) = answer.response.into_parts();
+        head::strip(&mut parts.headers);
+        let stream = Stream { body, _slot: answer.slot, connection: Some(answer.connection), timeouts: attempt.route.timeouts, deadline: None };
+        Self { status: parts.status, headers: parts.headers, content: Content::Stream(Box::new(stream)) }
+    }
+
+    /// A function's response.
+    pub(super) fn from_function(invoked: Invoked, _attempt: &Attempt<'_>) -> Self {
+        let mut headers = invoked.headers;
+        head::strip(&mut headers);
+        Self { status: invoked.status, headers, content: Content::Whole(invoked.body, invoked.buffered) }
+    }
+
+    /// Makes the response that the client is sent.
+    pub(super) fn into_response(mut self, mut exchange: Exchange) -> Response<ResponseBody> {
+        exchange.outcome.status = self.status.as_u16();
+        explain(&mut self.headers, &exchange);
+        let body = match self.content {
+            Content::Whole(bytes, buffered) => {
+                exchange.outcome.bytes_out = bytes.len() as u64;
+                exchange.end = Some(End::Complete);
+                ResponseBody { content: Content::Whole(bytes, buffered), exchange: Some(exchange) }
+            }
+            content => ResponseBody { content, exchange: Some(exchange) },
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// Adds the headers that show the decision, where the route's policy asks for them.
+pub(super) fn explain(headers: &mut HeaderMap, exchange: &Exchange) {
+    let Some(route) = exchange.outcome.route.map(|id| exchange.world.policy.route(id)).filter(|route| route.decision_header) else { return };
+    headers.insert(REQUEST_ID, exchange.request_id().clone());
+    let Some(decision) = exchange.outcome.decision else { return };
+    let lane = exchange.outcome.lane.map_or("none", |lane| lane.as_str());
+    let mut text = format!("lane={lane} class={} reason={} route=\"{}\"", decision.class.as_str(), decision.reason.as_str(), route.name);
+    if let Some(spill) = exchange.outcome.spill {
+        text.push_str(" spill=");
+        text.push_str(spill.as_str());
+    }
+    if let Some(cold) = exchange.outcome.usage.cold_start {
+        text.push_str(if cold { " start=cold" } else { " start=warm" });
+    }
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(DECISION, value);
+    }
+}
+
+/// Returns what an invocation used: as the adapter reports it, or as seen from here.
+pub(super) fn usage(invoked: &mut Invoked, sent: Option<Instant>) -> Usage {
+    let number = |name: &HeaderName| invoked.headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
+    let observed_ms = sent.map_or(0, |sent| sent.elapsed().as_micros().div_ceil(1000) as u32);
+    let billed_ms = number(&report::BILLED_MS);
+    Usage {
+        billed_ms: billed_ms.unwrap_or(observed_ms),
+        memory_mb: number(&report::MEMORY_MB).unwrap_or(invoked.memory_mb),
+        estimated: billed_ms.is_none(),
+        cold_start: number(&report::COLD_START).map(|cold| cold != 0),
+    }
+}
+
+/// Answers the health path: 200 while the gateway takes traffic, 503 while it drains.
+pub(super) fn health(draining: bool) -> Response<ResponseBody> {
+    let (status, text) = if draining { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ready\n") };
+    let mut response = Response::new(ResponseBody { content: Content::Whole(Bytes::from_static(text.as_bytes()), None), exchange: None });
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+/// Takes what a refused client is still sending, within bounds.
+pub(super) fn linger(mut body: Incoming) {
+    let (limit, time) = LINGER;
+    tokio::task::spawn_local(tokio::time::timeout(time, async move {
+        let mut taken = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            if limit < taken {
+                return;
+            }
+        }
+    }));
+}
+
+/// The body of a response, with everything that ends when it ends.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    content: Content,
+    exchange: Option<Exchange>,
+}
+
+impl ResponseBody {
+    /// No body, and no record.
+    pub(super) const fn empty() -> Self {
+        Self { content: Content::None, exchange: None }
+    }
+
+    /// A whole body.
+    pub(super) const fn whole(bytes: Bytes, exchange: Exchange) -> Self {
+        Self { content: Content::Whole(bytes, None), exchange: Some(exchange) }
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let (Content::Stream(stream), Some(exchange)) = (&mut self.content, &mut self.exchange) else { return Poll::Ready(None) };
+        match Pin::new(&mut stream.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                stream.deadline = None;
+                exchange.outcome.bytes_out += frame.data_ref().map_or(0, Bytes::len) as u64;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(_))) => {
+                exchange.end = Some(End::LaneFailed);
+                Poll::Ready(Some(Err(Broken::Lane)))
+            }
+            Poll::Pending => {
+                let total = exchange.arrived + stream.timeouts.total;
+                let timer = &exchange.client.timer;
+                let deadline = *stream.deadline.get_or_insert_with(|| {
+                    let deadline = (Instant::now() + stream.timeouts.idle).min(total);
+                    timer.set(deadline);
+                    deadline
+                });
+                std::task::ready!(timer.poll(|| deadline, cx));
+                exchange.end = Some(End::TimedOut);
+                Poll::Ready(Some(Err(Broken::Late)))
+            }
+        }
+    }
+}
+
+/// Why a response broke off after its head: the client's connection is cut, so that it cannot take the part for the
+/// whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// The lane broke off.
+    #[error("the lane broke off in the middle of its response")]
+    Lane,
+    /// A timeout of the policy ran out.
+    #[error("the rest of the response did not come in time")]
+    Late,
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        match &mut this.content {
+            Content::None => Poll::Ready(None),
+            Content::Whole(bytes, _) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Stream(_) => this.poll_stream(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::None => true,
+            Content::Whole(bytes, _) => bytes.is_empty(),
+            Content::Stream(stream) => stream.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::None => SizeHint::with_exact(0),
+            Content::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream(stream) => stream.body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        let Content::Stream(stream) = &mut self.content else { return };
+        // Only a response that was read to its end leaves a connection that the next request can use.
+        if exchange.end.is_none() && stream.body.is_end_stream() {
+            exchange.end = Some(End::Complete);
+            if let Some(connection) = stream.connection.take() {
+                exchange.client.worker.pool.put(connection, Instant::now());
+            }
+        }
+        if let Some(sent) = exchange.sent {
+            exchange.outcome.service_us = micros(sent.elapsed());
+        }
+    }
+}

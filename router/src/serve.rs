@@ -1,0 +1,249 @@
+//! The data port: one acceptor, and a worker a core.
+//!
+//! The acceptor hands each connection to the worker with the fewest. `SO_REUSEPORT` would let the kernel spread them by
+//! hash: a load balancer's few long connections then land unevenly, and closing one listener resets what waits in it.
+
+use std::{
+    cmp::Reverse,
+    net::{SocketAddr, TcpListener, TcpStream},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::Context;
+use predictor::outcome::Outcome;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    lane::body::BufferBudget,
+    telemetry::{access_log::AccessLog, shard::Shard},
+    world::World,
+};
+
+pub(crate) mod connection;
+pub(crate) mod worker;
+
+use worker::Worker;
+
+/// How long the acceptor rests when the process is out of file descriptors: long enough not to spin, short enough that
+/// nobody notices once some are free.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// What the workers are given to start with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The worlds to serve by, beginning with the first.
+    pub(crate) worlds: watch::Receiver<Arc<World>>,
+    /// A shard for each worker: how many there are.
+    pub(crate) shards: Vec<Arc<Shard>>,
+    /// Where outcomes go to be looked at.
+    pub(crate) recent: mpsc::Sender<Vec<Outcome>>,
+}
+
+/// The running acceptor and workers.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    threads: Vec<JoinHandle<()>>,
+    /// Set to the moment by which all must have ended.
+    stop: watch::Sender<Option<Instant>>,
+    drain: Duration,
+}
+
+impl Serving {
+    /// Starts serving `listener`.
+    pub(crate) fn start(listener: TcpListener, setup: Setup, log: Option<&AccessLog>) -> anyhow::Result<Self> {
+        let (stop, stopped) = watch::channel(None);
+        let (limits, drain) = {
+            let world = setup.worlds.borrow();
+            (world.policy.limits.clone(), world.policy.limits.shutdown)
+        };
+        let budget = BufferBudget::new(limits.buffered);
+        let mut threads = Vec::new();
+        let mut desks = Vec::new();
+        for (index, shard) in setup.shards.into_iter().enumerate() {
+            // Unbounded, but never longer than `limits.connections`: the acceptor counts what it hands over.
+            let (sender, connections) = mpsc::unbounded_channel();
+            let open = Arc::new(AtomicUsize::new(0));
+            let parts = WorkerParts {
+                log: log.map(|log| log.buffer(shard.clone())),
+                worlds: setup.worlds.clone(),
+                recent: setup.recent.clone(),
+                budget: budget.clone(),
+                stopped: stopped.clone(),
+                open: open.clone(),
+                shard,
+                connections,
+            };
+            threads.push(spawn(&format!("worker-{index}"), move || parts.run())?);
+            desks.push(Desk { sender, open });
+        }
+        threads.push(spawn("acceptor", move || accept_all(listener, desks, limits.connections, stopped))?);
+        Ok(Self { threads, stop, drain })
+    }
+
+    /// Takes no more connections, finishes what is in flight, and ends.
+    pub(crate) fn shutdown(self) {
+        self.stop.send_replace(Some(Instant::now() + self.drain));
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a serving thread panicked");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).with_context(|| format!("starting thread {name}"))
+}
+
+/// Where the acceptor puts a worker's connections.
+struct Desk {
+    sender: mpsc::UnboundedSender<Arrival>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection on its way to its worker; counted as the worker's until it is dropped.
+struct Arrival {
+    stream: TcpStream,
+    peer: SocketAddr,
+    open: Open,
+}
+
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+fn accept_all(listener: TcpListener, desks: Vec<Desk>, limit: usize, mut stopped: watch::Receiver<Option<Instant>>) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime of one thread needs only file descriptors");
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("the listener was made non-blocking");
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                _ = stopped.changed() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => hand_over(stream, peer, &desks, limit),
+                // Reset before it was accepted: the next one may be fine.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection");
+                    sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    });
+}
+
+fn hand_over(stream: tokio::net::TcpStream, peer: SocketAddr, desks: &[Desk], limit: usize) {
+    let open = |desk: &Desk| desk.open.load(Relaxed);
+    if limit <= desks.iter().map(open).sum() {
+        tracing::debug!(%peer, limit, "limits.connections is reached: connection closed");
+        return;
+    }
+    let Some(desk) = desks.iter().max_by_key(|desk| Reverse(open(desk))) else { return };
+    // A socket that cannot be set up is one whose client is gone.
+    let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) else { return };
+    desk.open.fetch_add(1, Relaxed);
+    let arrival = Arrival { stream, peer, open: Open(desk.open.clone()) };
+    // A worker that has ended takes no more; its connection closes by drop.
+    let _ = desk.sender.send(arrival);
+}
+
+struct WorkerParts {
+    worlds: watch::Receiver<Arc<World>>,
+    shard: Arc<Shard>,
+    budget: Arc<BufferBudget>,
+    log: Option<crate::telemetry::access_log::LogBuffer>,
+    recent: mpsc::Sender<Vec<Outcome>>,
+    stopped: watch::Receiver<Option<Instant>>,
+    open: Arc<AtomicUsize>,
+    connections: mpsc::UnboundedReceiver<Arrival>,
+}
+
+impl WorkerParts {
+    fn run(self) {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .expect("a runtime of one thread needs only file descriptors");
+        runtime.block_on(self.serve());
+    }
+
+    async fn serve(self) {
+        let Self { mut worlds, shard, budget, log, recent, mut stopped, open, mut connections } = self;
+        let first = worlds.borrow_and_update().clone();
+        let worker = Rc::new(Worker::new(first, shard, budget, log, recent));
+        tokio::task::spawn_local(worker.clone().sweep());
+        tokio::task::spawn_local({
+            let worker = worker.clone();
+            async move {
+                while worlds.changed().await.is_ok() {
+                    let world = worlds.borrow_and_update().clone();
+                    worker.set_world(world);
+                }
+            }
+        });
+        let mut number = 0;
+        loop {
+            let arrival = tokio::select! {
+                arrival = connections.recv() => arrival,
+                _ = stopped.changed() => None,
+            };
+            let Some(arrival) = arrival else { break };
+            number += 1;
+            take(&worker, arrival, number);
+        }
+        // The acceptor may have handed over some more while this worker was told to stop.
+        while let Ok(arrival) = connections.try_recv() {
+            number += 1;
+            take(&worker, arrival, number);
+        }
+        let deadline = stopped.borrow().unwrap_or_else(Instant::now);
+        drain(&worker, &open, deadline).await;
+        worker.flush();
+    }
+}
+
+fn take(worker: &Rc<Worker>, arrival: Arrival, number: u64) {
+    let Arrival { stream, peer, open } = arrival;
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+    let worker = worker.clone();
+    tokio::task::spawn_local(async move {
+        connection::serve(worker, stream, peer, number).await;
+        drop(open);
+    });
+}
+
+/// Lets every connection finish the request it is on; idle ones close at once.
+async fn drain(worker: &Rc<Worker>, open: &AtomicUsize, deadline: Instant) {
+    /// How often it is looked whether all have gone.
+    const LOOK: Duration = Duration::from_millis(10);
+    worker.draining.set(true);
+    let done = async {
+        while 0 < open.load(Relaxed) {
+            for client in worker.clients.borrow().values() {
+                client.finish();
+            }
+            sleep(LOOK).await;
+        }
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    if timeout(left, done).await.is_err() {
+        tracing::warn!(connections = open.load(Relaxed), "limits.shutdown is over: connections are cut");
+    }
+}

@@ -1,0 +1,182 @@
+//! What one worker thread owns.
+//!
+//! A worker is one thread with its own runtime, connections, counters and timer: requests never leave it, so nothing
+//! here is shared and nothing is locked. The world it serves by is replaced whole when the control runtime sends a new
+//! one.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use http::HeaderValue;
+use policies::policy::Route;
+use predictor::outcome::Outcome;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use crate::{
+    lane::{body::BufferBudget, pool::Pool},
+    serve::connection::Client,
+    telemetry::{access_log::LogBuffer, shard::Shard},
+    world::World,
+};
+
+/// How often a worker sweeps: how exact idle timeouts are, and how old the access log may be on disk.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// How many outcomes a worker keeps between two sweeps for the admin API; more are counted but not shown.
+const RECENT_MAX: usize = 64;
+
+/// How many retries a worker may save up for a service: enough for a task that dies with its connections, too few to
+/// double a broken backend's load.
+const RETRIES_SAVED: f64 = 10.0;
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    world: RefCell<Rc<Arc<World>>>,
+    /// Connections to tasks and to Lambda.
+    pub(crate) pool: Pool,
+    /// Its counters.
+    pub(crate) shard: Arc<Shard>,
+    /// Bytes held for Lambda, over all workers.
+    pub(crate) budget: Arc<BufferBudget>,
+    /// Set when the gateway is going away.
+    pub(crate) draining: Cell<bool>,
+    /// Its part of the access log, when there is one.
+    pub(crate) log: RefCell<Option<LogBuffer>>,
+    /// Its clients' connections.
+    pub(crate) clients: RefCell<HashMap<u64, Rc<Client>>>,
+    retries: RefCell<Vec<f64>>,
+    recent: RefCell<Vec<Outcome>>,
+    recent_sender: mpsc::Sender<Vec<Outcome>>,
+    random: Cell<u64>,
+    /// One moment on both clocks: Unix time of a request costs an addition.
+    clocks: Cell<(Instant, u64)>,
+}
+
+impl Worker {
+    /// Makes a worker that serves by `world`.
+    pub(crate) fn new(
+        world: Arc<World>,
+        shard: Arc<Shard>,
+        budget: Arc<BufferBudget>,
+        log: Option<LogBuffer>,
+        recent_sender: mpsc::Sender<Vec<Outcome>>,
+    ) -> Self {
+        Self {
+            retries: RefCell::new(vec![RETRIES_SAVED; world.policy.services.len()]),
+            world: RefCell::new(Rc::new(world)),
+            pool: Pool::default(),
+            shard,
+            budget,
+            draining: Cell::new(false),
+            log: RefCell::new(log),
+            clients: RefCell::default(),
+            recent: RefCell::default(),
+            recent_sender,
+            // The standard library's own source of unpredictable keys.
+            random: Cell::new(RandomState::new().hash_one("worker")),
+            clocks: Cell::new(clocks()),
+        }
+    }
+
+    /// Returns the world that a request begins with.
+    pub(crate) fn world(&self) -> Rc<Arc<World>> {
+        self.world.borrow().clone()
+    }
+
+    /// Serves by another world from the next request on.
+    pub(crate) fn set_world(&self, world: Arc<World>) {
+        *self.world.borrow_mut() = Rc::new(world);
+    }
+
+    /// Returns a random number: SplitMix64 (Steele, Lea, Flood, 2014), good enough to choose tasks and name requests.
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Makes a name for a request: 128 random bits in hex.
+    pub(crate) fn request_id(&self) -> HeaderValue {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let bits = u128::from(self.random()) << 64 | u128::from(self.random());
+        let text: [u8; 32] = std::array::from_fn(|digit| HEX[(bits >> (124 - 4 * digit)) as usize & 15]);
+        HeaderValue::from_bytes(&text).expect("hex digits are header characters")
+    }
+
+    /// Returns `at` as microseconds of Unix time.
+    pub(crate) fn unix_us(&self, at: Instant) -> u64 {
+        let (instant, unix_us) = self.clocks.get();
+        unix_us + at.saturating_duration_since(instant).as_micros() as u64
+    }
+
+    /// Counts a request toward the retries that its service may spend.
+    pub(crate) fn earn_retry(&self, route: &Route) {
+        if let Some(saved) = self.retries.borrow_mut().get_mut(usize::from(route.service.0)) {
+            *saved = (*saved + route.retry.budget).min(RETRIES_SAVED);
+        }
+    }
+
+    /// Takes one retry from the service's budget. Returns whether there was one.
+    pub(crate) fn spend_retry(&self, route: &Route) -> bool {
+        let mut retries = self.retries.borrow_mut();
+        match retries.get_mut(usize::from(route.service.0)) {
+            Some(saved) if 1.0 <= *saved => {
+                *saved -= 1.0;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Keeps an outcome for the admin API.
+    pub(crate) fn remember(&self, outcome: &Outcome) {
+        let mut recent = self.recent.borrow_mut();
+        if recent.len() < RECENT_MAX {
+            recent.push(*outcome);
+        }
+    }
+
+    /// Runs what a worker does beside requests, for as long as it lives.
+    pub(crate) async fn sweep(self: Rc<Self>) {
+        let mut ticks = interval(SWEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = ticks.tick().await;
+            self.clocks.set(clocks());
+            self.pool.sweep(now);
+            let idle_max = self.world().policy.listen.idle_timeout;
+            for client in self.clients.borrow().values() {
+                client.close_if_overdue(now, idle_max);
+            }
+            self.flush();
+        }
+    }
+
+    /// Hands over what is kept for others.
+    pub(crate) fn flush(&self) {
+        if let Some(log) = self.log.borrow_mut().as_mut() {
+            log.flush();
+        }
+        if !self.recent.borrow().is_empty() {
+            // A control runtime that lags behind misses some: they are for looking at, not for counting.
+            let _ = self.recent_sender.try_send(self.recent.take());
+        }
+    }
+}
+
+fn clocks() -> (Instant, u64) {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (Instant::now(), unix.as_micros() as u64)
+}

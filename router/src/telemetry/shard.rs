@@ -1,0 +1,167 @@
+//! One worker's counters.
+//!
+//! Each worker writes only its own shard, so a plain load and store is enough and no cache line is contended; a scrape
+//! reads all shards and adds them up. Counters are cumulative and never reset.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use policies::{
+    decide::{Lane, Reason},
+    policy::RouteId,
+};
+use predictor::{
+    outcome::{End, Outcome, Spill},
+    profile,
+};
+
+use crate::world::Beliefs;
+
+/// A counter with one writer and any number of readers.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the shard's own worker may call it.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Takes `n` away: for gauges.
+    pub(crate) fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    /// Returns the value.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Upper bounds of the latency histogram, in microseconds: 1 ms to 2 min, two or three to the decade, so that both a
+/// sprinter's 20 ms and a marathon's 25 s objective fall near a bound.
+pub(crate) const LATENCY_BOUNDS_US: [u32; 16] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+    60_000_000, 120_000_000,
+];
+
+/// A classic histogram: one counter a bucket, not cumulative; the last bucket is everything above the last bound.
+#[derive(Debug, Default)]
+pub(crate) struct Latency {
+    /// Counts by bucket.
+    pub(crate) buckets: [Counter; LATENCY_BOUNDS_US.len() + 1],
+    /// Sum of all values in microseconds.
+    pub(crate) sum_us: Counter,
+}
+
+impl Latency {
+    fn observe(&self, us: u32) {
+        let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].add(1);
+        self.sum_us.add(u64::from(us));
+    }
+}
+
+/// What is counted of one route on one lane.
+#[derive(Debug, Default)]
+pub(crate) struct RouteLane {
+    /// Responses by status class: 1xx to 5xx at 1 to 5; 0 when the client was never answered.
+    pub(crate) status: [Counter; 6],
+    /// Latency as the client saw it.
+    pub(crate) latency: Latency,
+    /// Bytes of request bodies.
+    pub(crate) bytes_in: Counter,
+    /// Bytes of response bodies.
+    pub(crate) bytes_out: Counter,
+    /// Milliseconds that Lambda bills, times MB of memory.
+    pub(crate) billed_mb_ms: Counter,
+    /// Requests that started a new environment.
+    pub(crate) cold_starts: Counter,
+}
+
+/// Lanes as an index: Lambda, container, none.
+pub(crate) const LANES: [Option<Lane>; 3] = [Some(Lane::Lambda), Some(Lane::Container), None];
+
+const fn lane_index(lane: Option<Lane>) -> usize {
+    match lane {
+        Some(Lane::Lambda) => 0,
+        Some(Lane::Container) => 1,
+        None => 2,
+    }
+}
+
+/// All counters of one worker.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    /// By route (the last one counts requests without a route) and lane, in the order of [`LANES`].
+    pub(crate) routes: Box<[[RouteLane; 3]]>,
+    /// Service times as learned from, by profile (see [`Beliefs::place`]).
+    pub(crate) profiles: Box<[profile::Histogram<Counter>]>,
+    /// Decisions by lane and reason.
+    pub(crate) reasons: [[Counter; Reason::ALL.len()]; 3],
+    /// Requests that left a lane after it was tried, by the lane they left and why.
+    pub(crate) spills: [[Counter; Spill::ALL.len()]; 2],
+    /// How requests ended.
+    pub(crate) ends: [Counter; End::ALL.len()],
+    /// Requests sent again.
+    pub(crate) retries: Counter,
+    /// Requests in flight now.
+    pub(crate) in_flight: Counter,
+    /// Client connections accepted.
+    pub(crate) connections: Counter,
+    /// Client connections open now.
+    pub(crate) connections_open: Counter,
+    /// Connections opened to tasks and to Lambda.
+    pub(crate) upstream_connections: Counter,
+    /// Lines that the access log had to drop because its writer was behind.
+    pub(crate) log_dropped: Counter,
+}
+
+impl Shard {
+    /// Makes a shard for a policy of `routes` routes with the profiles of `beliefs`.
+    pub(crate) fn new(routes: usize, beliefs: &Beliefs) -> Self {
+        Self {
+            routes: (0..=routes).map(|_| Default::default()).collect(),
+            profiles: (0..beliefs.len()).map(|_| profile::Histogram::default()).collect(),
+            reasons: Default::default(),
+            spills: Default::default(),
+            ends: Default::default(),
+            retries: Counter::default(),
+            in_flight: Counter::default(),
+            connections: Counter::default(),
+            connections_open: Counter::default(),
+            upstream_connections: Counter::default(),
+            log_dropped: Counter::default(),
+        }
+    }
+
+    /// Counts one finished request.
+    pub(crate) fn count(&self, outcome: &Outcome, beliefs: &Beliefs) {
+        let route = outcome.route.map_or(self.routes.len() - 1, |RouteId(index)| usize::from(index));
+        let counters = &self.routes[route][lane_index(outcome.lane)];
+        counters.status[usize::from(outcome.status / 100).min(5)].add(1);
+        counters.latency.observe(outcome.total_us);
+        counters.bytes_in.add(outcome.bytes_in);
+        counters.bytes_out.add(outcome.bytes_out);
+        if outcome.lane == Some(Lane::Lambda) {
+            counters.billed_mb_ms.add(u64::from(outcome.usage.billed_ms) * u64::from(outcome.usage.memory_mb));
+            counters.cold_starts.add(u64::from(outcome.usage.cold_start == Some(true)));
+        }
+        if let Some(decision) = &outcome.decision {
+            self.reasons[lane_index(decision.lane)][decision.reason.index()].add(1);
+        }
+        if let (Some(spill), Some(from)) = (outcome.spill, outcome.decision.and_then(|decision| decision.lane)) {
+            self.spills[lane_index(Some(from))][spill.index()].add(1);
+        }
+        self.ends[outcome.end.index()].add(1);
+        if 0 < outcome.retries {
+            self.retries.add(u64::from(outcome.retries));
+        }
+        if let Some(route) = outcome.route
+            && outcome.end == End::Complete
+            && outcome.status < 500
+            && 0 < outcome.service_us
+        {
+            self.profiles[beliefs.place(route, outcome.size)].bucket(outcome.service_us).add(1);
+        }
+    }
+}
