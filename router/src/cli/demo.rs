@@ -99,7 +99,7 @@ const CREDENTIALS: &str = "PACER_DEMO_CREDENTIALS";
 ///
 /// # Errors
 /// When the policy has problems, a port is in use, or the local cloud cannot start.
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if env::var_os(CREDENTIALS).is_none() {
         return Err(start_over());
     }
@@ -125,6 +125,10 @@ fn start_over() -> anyhow::Error {
             command.env_remove(name);
         }
     }
+    if env::var_os("PACER_LOG").is_none() {
+        // Log lines would fall into the live ones; what goes wrong is counted there.
+        command.env("PACER_LOG", "error");
+    }
     command
         .env(CREDENTIALS, "local")
         .env("AWS_ACCESS_KEY_ID", "local")
@@ -136,7 +140,7 @@ fn start_over() -> anyhow::Error {
         .context("cannot start this program over with the local cloud's credentials")
 }
 
-async fn play(args: &Args) -> anyhow::Result<ExitCode> {
+async fn play(args: Args) -> anyhow::Result<ExitCode> {
     let mut end = End::listen()?;
     let mut screen = Screen::new(args.plain);
     let counter = Counter::bind().await.context("cannot open a port to count runs on")?;
@@ -145,7 +149,7 @@ async fn play(args: &Args) -> anyhow::Result<ExitCode> {
         stage = Stage::raise(args.policy.as_deref(), ports, args.time_scale, counter.address()) => stage?,
         () = end.comes() => return Ok(ExitCode::SUCCESS),
     };
-    let played = perform(args, &stage, &counter, &mut screen, &mut end).await;
+    let played = perform(&args, &stage, &counter, &mut screen, &mut end).await;
     // A second signal ends at once; the kernel then ends this process, and the local cloud's die with their pipes.
     let struck = tokio::select! {
         struck = stage.strike() => struck,
