@@ -11,18 +11,25 @@ mod environment;
 mod invoke;
 mod runtime_api;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::app::{App, StartError};
 use crate::environment::Environment;
 use crate::invoke::Failure;
 use crate::runtime_api::RuntimeApi;
+
+/// How long after a failure to look for a signal that explains it. The kernel hands both out at the same time, and a
+/// busy machine shows them some milliseconds apart; a real failure is reported that much later.
+const SIGNAL_SEEN_MAX: Duration = Duration::from_millis(50);
 
 /// How to run the app.
 #[derive(Clone, Debug, clap::Args)]
@@ -87,10 +94,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             return Err(failed_init(&mut api, "Runtime.InvalidEntrypoint", error).await);
         }
     };
+    let mut told_to_stop = pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    });
     let result = tokio::select! {
-        result = serve(&args, &mut api, &mut app, started) => result,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        result = serve(&args, &mut api, &mut app, started) => match result {
+            // A signal to the whole process group ends the app too, and its end may be seen first: that is no failure.
+            Err(error) => timeout(SIGNAL_SEEN_MAX, &mut told_to_stop).await.map_err(|_| error),
+            Ok(never) => match never {},
+        },
+        () = &mut told_to_stop => Ok(()),
     };
     app.stop().await;
     result
@@ -113,7 +129,7 @@ async fn serve(
     api: &mut RuntimeApi,
     app: &mut App,
     started: Instant,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Infallible> {
     if let Err(error) = app.ready(&args.ready_path, args.ready_timeout).await {
         return Err(failed_init(api, "Runtime.InitError", error).await);
     }

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use lambda_event::warm_up;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -44,6 +44,8 @@ struct Event {
 /// One execution environment as the adapter sees it, and the adapter in it.
 struct Lambda {
     adapter: Child,
+    /// Held apart, because waiting for a child closes its standard input, and the app ends with that.
+    _stdin: ChildStdin,
     events: mpsc::Sender<Event>,
     calls: mpsc::Receiver<Call>,
     _server: JoinSet<()>,
@@ -72,7 +74,7 @@ impl Lambda {
                 });
             }
         });
-        let adapter = Command::new(env!("CARGO_BIN_EXE_pacer-adapter"))
+        let mut adapter = Command::new(env!("CARGO_BIN_EXE_pacer-adapter"))
             .args(["--port", "0"])
             .args(arguments)
             .env("AWS_LAMBDA_RUNTIME_API", address)
@@ -81,12 +83,14 @@ impl Lambda {
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/21/[$LATEST]abc")
             .env_remove("AWS_LAMBDA_INITIALIZATION_TYPE")
             .envs(variables.iter().copied())
+            .process_group(0)
             .stdin(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Lambda { adapter, events, calls, _server: server }
+        let stdin = adapter.stdin.take().unwrap();
+        Lambda { adapter, _stdin: stdin, events, calls, _server: server }
     }
 
     async fn serving() -> Self {
@@ -121,10 +125,13 @@ impl Lambda {
         adapter.await.expect("the adapter ends in time").unwrap()
     }
 
+    fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_raw(self.adapter.id().unwrap().cast_signed()).unwrap()
+    }
+
     /// Ends the adapter as Lambda does.
     async fn terminate(mut self) -> ExitStatus {
-        let pid = self.adapter.id().unwrap().cast_signed();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        let pid = self.pid();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.exit().await
     }
@@ -357,6 +364,15 @@ async fn sigterm_ends_the_app_too() {
     assert!(lambda.terminate().await.success());
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     assert!(rustix::process::test_kill_process(pid).is_err(), "the app is still there");
+}
+
+#[tokio::test]
+async fn a_signal_to_adapter_and_app_together_is_no_failure() {
+    let mut lambda = Lambda::serving().await;
+    lambda.ask("/").await;
+    let group = lambda.pid();
+    rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
+    assert!(lambda.exit().await.success());
 }
 
 #[tokio::test]
