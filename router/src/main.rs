@@ -1,2 +1,25 @@
-//! Skeleton.
-fn main() {}
+//! `pacer`: the gateway and its command line, in one program.
+//!
+//! Modules in reading order: [`serve`] accepts, [`proxy`] is the life of one request, [`lane`] is where it runs; what they
+//! read is one [`world`], which [`control`] makes; [`telemetry`] and [`admin`] tell what happened; [`app`] wires it all.
+
+use std::process::ExitCode;
+
+mod admin;
+mod app;
+mod cli;
+mod control;
+mod files;
+mod lane;
+mod proxy;
+mod serve;
+mod telemetry;
+mod world;
+
+/// Measured against the system's allocator in ARCHITECTURE.md: workers allocate and free on one thread each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -362,7 +362,7 @@ impl Outbound {
 }
 
 /// Returns the power of two of the number that the route's cost grows with, as the index of its profile.
-fn size_of(headers: &HeaderMap, uri: &Uri, route: &Route) -> u8 {
+pub(crate) fn size_of(headers: &HeaderMap, uri: &Uri, route: &Route) -> u8 {
     let number = match &route.auto.size_by {
         None => return 0,
         Some(SizeBy::Query(name)) => uri.query().and_then(|query| head::query_value(query, name)),

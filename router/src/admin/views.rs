@@ -1,0 +1,366 @@
+//! What each page of the admin API shows, as JSON.
+//!
+//! Written out by hand and not derived, so that no field of the policy becomes public by accident, and names and units
+//! are those of the policy file and the access log.
+
+use std::time::{Duration, SystemTime};
+
+use policies::{
+    cost::PicoUsd,
+    decide::{Belief, Class, ContainerState, Facts, LambdaState, Lane, LaneStates},
+    policy::{AccessLog, Discovery, Lambda, Mode, Policy, Route, RouteId, Service, SizeBy},
+};
+use predictor::outcome::{Outcome, Spill};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    control::{DiscoveryState, Shared},
+    lane::container::{TaskState, Tasks},
+    telemetry::{
+        access_log::rfc3339,
+        exposition::state_name,
+    },
+    world::{SIZES, World},
+};
+
+/// Both lanes with room: shows what a route's requests are, not how busy it is just now.
+pub(crate) const FREE: LaneStates = LaneStates {
+    lambda: LambdaState { up: true, in_flight: 0 },
+    container: ContainerState { up: true, slots_free: u32::MAX, waiting: 0 },
+};
+
+/// What is believed of a route's requests of one size, as `/routes` shows it and `pacer explain` reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BeliefView {
+    /// Power of two of the size hint; 0 without one.
+    pub(crate) size: u8,
+    /// Requests seen.
+    pub(crate) seen: u32,
+    /// Mean time in service, in microseconds.
+    pub(crate) mean_us: u32,
+    /// Median, in microseconds.
+    pub(crate) p50_us: u32,
+    /// 95th percentile, in microseconds.
+    pub(crate) p95_us: u32,
+    /// Probability of taking longer than `auto.sprinter_up_to`.
+    pub(crate) p_long: f32,
+}
+
+impl BeliefView {
+    fn of(size: u8, belief: &Belief) -> Self {
+        let Belief { seen, mean_us, p50_us, p95_us, p_long, .. } = *belief;
+        Self { size, seen, mean_us, p50_us, p95_us, p_long }
+    }
+
+    /// Returns the belief itself; its costs are left at zero for the caller, who knows prices.
+    pub(crate) fn belief(self) -> Belief {
+        let Self { seen, mean_us, p50_us, p95_us, p_long, .. } = self;
+        Belief { seen, mean_us, p50_us, p95_us, p_long, ..Belief::default() }
+    }
+}
+
+/// Returns how the gateway is.
+pub(super) fn status(shared: &Shared) -> Value {
+    let (discovery, keys) = shared.stats().states();
+    let services = |state: &DiscoveryState| {
+        json!({ "service": &*state.service, "ok": state.error.is_none(), "failures_in_a_row": state.failures, "error": state.error })
+    };
+    let shards = shared.shards();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "started": rfc3339(shared.started()),
+        "uptime_seconds": SystemTime::now().duration_since(shared.started()).unwrap_or_default().as_secs(),
+        "workers": shards.len(),
+        "worlds_published": shared.stats().worlds(),
+        "requests_in_flight": shards.iter().map(|shard| shard.in_flight.get()).sum::<u64>(),
+        "connections_open": shards.iter().map(|shard| shard.connections_open.get()).sum::<u64>(),
+        "discovery": discovery.iter().map(services).collect::<Vec<_>>(),
+        "credentials": { "usable": keys.usable, "expiry": keys.expiry.map(rfc3339), "error": keys.error },
+    })
+}
+
+/// Returns each service's lanes as they are now.
+pub(super) fn services(world: &World) -> Value {
+    let services = world.policy.services.iter().zip(&world.endpoints);
+    let services = services.map(|(service, endpoints)| {
+        let lambda = service.lambda.as_ref().zip(endpoints.function.as_ref()).map(|(lambda, function)| {
+            json!({
+                "function": name_of(lambda),
+                "up": function.is_up(),
+                "usable": function.is_up() && world.keys.is_some(),
+                "in_flight": function.in_flight(),
+                "max_in_flight": lambda.max_in_flight,
+            })
+        });
+        json!({
+            "name": &*service.name,
+            "mode": mode(service.mode),
+            "lambda": lambda,
+            "container": endpoints.tasks.as_deref().map(container),
+        })
+    });
+    services.collect()
+}
+
+fn container(tasks: &Tasks) -> Value {
+    let (ready, free) = tasks.room();
+    let list = tasks.list().iter().map(|task| {
+        json!({
+            "name": &*task.name,
+            "address": task.address.to_string(),
+            "state": state_name(task.state()),
+            "slots": task.slots,
+            "busy": task.busy(),
+        })
+    });
+    let slots = tasks.list().iter().filter(|task| task.state() == TaskState::Ready).map(|task| task.slots).sum::<u32>();
+    json!({
+        "tasks_ready": ready,
+        "slots": slots,
+        "slots_free": free,
+        "waiting": tasks.waiting(),
+        "tasks": list.collect::<Vec<_>>(),
+    })
+}
+
+/// Returns the routes in the order in which they win.
+pub(super) fn routes(world: &World) -> Value {
+    let routes = world.policy.routes.iter().enumerate().map(|(index, route)| {
+        let id = RouteId(index as u16);
+        let service = world.policy.service(route.service);
+        let sizes = if route.auto.size_by.is_some() { SIZES as u8 } else { 1 };
+        let seen = |size: &u8| *size == 0 || 0 < world.beliefs.of(id, *size).seen;
+        let beliefs = (0..sizes).filter(seen).map(|size| belief(route, service, size, world.beliefs.of(id, size)));
+        json!({
+            "name": &*route.name,
+            "place": &*route.place,
+            "service": &*service.name,
+            "class": route.class.map_or("auto", Class::as_str),
+            "lanes": lanes(route),
+            "size_by": route.auto.size_by.as_ref().map(size_by),
+            "beliefs": beliefs.collect::<Vec<_>>(),
+        })
+    });
+    routes.collect()
+}
+
+/// Returns a belief with the class that it gives: that of a plain request while both lanes are free.
+fn belief(route: &Route, service: &Service, size: u8, belief: &Belief) -> Value {
+    let decision = policies::decide::decide(&Facts::PLAIN, route, service, belief, &FREE, u64::MAX / 2);
+    let mut view = serde_json::to_value(BeliefView::of(size, belief)).expect("numbers and names only");
+    view["class"] = decision.class.as_str().into();
+    view["lane"] = decision.lane.map(Lane::as_str).into();
+    view["reason"] = decision.reason.as_str().into();
+    view["cost_lambda"] = dollars(service.lambda.is_some(), belief.cost_lambda);
+    view["cost_container"] = dollars(service.container.is_some(), belief.cost_container);
+    view
+}
+
+fn dollars(has_lane: bool, cost: PicoUsd) -> Value {
+    if has_lane { cost.to_string().into() } else { Value::Null }
+}
+
+/// Returns what became of requests, in the fields of the access log.
+pub(super) fn decisions(policy: &Policy, outcomes: &[Outcome]) -> Value {
+    let outcomes = outcomes.iter().map(|outcome| {
+        let route = outcome.route.map(|id| policy.route(id));
+        let decision = outcome.decision.as_ref();
+        let ruled_out = decision.into_iter().flat_map(|decision| decision.ruled_out.iter());
+        json!({
+            "ts": rfc3339(SystemTime::UNIX_EPOCH + Duration::from_micros(outcome.arrived_us)),
+            "route": route.map(|route| &*route.name),
+            "service": route.map(|route| &*policy.service(route.service).name),
+            "class": decision.map(|decision| decision.class.as_str()),
+            "decided": decision.map(|decision| decision.lane.map_or("refuse", Lane::as_str)),
+            "reason": decision.map(|decision| decision.reason.as_str()),
+            "ruled_out": ruled_out.map(|(lane, cause)| format!("{}:{}", lane.as_str(), cause.as_str())).collect::<Vec<_>>(),
+            "lane": outcome.lane.map(Lane::as_str),
+            "spill": outcome.spill.map(Spill::as_str),
+            "status": outcome.status,
+            "end": outcome.end.as_str(),
+            "queue_ms": milliseconds(outcome.queue_wait_us),
+            "service_ms": milliseconds(outcome.service_us),
+            "total_ms": milliseconds(outcome.total_us),
+            "retries": outcome.retries,
+            "cold_start": outcome.usage.cold_start,
+        })
+    });
+    outcomes.collect()
+}
+
+/// Returns the policy in force, with everything inherited written out.
+pub(super) fn policy(policy: &Policy) -> Value {
+    json!({
+        "region": policy.region.as_deref(),
+        "endpoint_url": policy.endpoint_url.as_deref().map(without_userinfo),
+        "listen": {
+            "http": policy.listen.http.to_string(),
+            "health": &*policy.listen.health,
+            "trust_forwarded_from": policy.listen.trust_forwarded_from.iter().map(|net| format!("{}/{}", net.address, net.prefix)).collect::<Vec<_>>(),
+            "idle_timeout": duration(policy.listen.idle_timeout),
+        },
+        "metrics": policy.metrics.map(|address| address.to_string()),
+        "admin": policy.admin.map(|address| address.to_string()),
+        "access_log": match &policy.access_log {
+            AccessLog::Off => json!("off"),
+            AccessLog::Stdout => json!("stdout"),
+            AccessLog::File(path) => json!({ "file": path.display().to_string() }),
+        },
+        "limits": {
+            "connections": policy.limits.connections,
+            "request_head_bytes": policy.limits.request_head,
+            "buffered_bytes": policy.limits.buffered,
+            "queue": policy.limits.queue,
+            "shutdown": duration(policy.limits.shutdown),
+        },
+        "services": policy.services.iter().map(service).collect::<Vec<_>>(),
+        "routes": policy.routes.iter().map(|one| route(policy, one)).collect::<Vec<_>>(),
+    })
+}
+
+fn service(service: &Service) -> Value {
+    json!({
+        "name": &*service.name,
+        "mode": mode(service.mode),
+        "lambda": service.lambda.as_ref().map(|lambda| json!({
+            "function": name_of(lambda),
+            "max_in_flight": lambda.max_in_flight,
+            "memory_mib": lambda.memory_mib,
+            "timeout": duration(lambda.timeout),
+        })),
+        "container": service.container.as_ref().map(|container| json!({
+            "discovery": match &container.discovery {
+                Discovery::Ecs { cluster, service, port } => json!({ "ecs": { "cluster": &**cluster, "service": &**service, "port": port } }),
+                Discovery::Upstreams(upstreams) => {
+                    let url = |upstream: &policies::policy::Upstream| {
+                        let scheme = if upstream.tls { "https" } else { "http" };
+                        let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.to_string() };
+                        format!("{scheme}://{host}:{}", upstream.port)
+                    };
+                    json!({ "upstreams": upstreams.iter().map(url).collect::<Vec<_>>() })
+                }
+            },
+            "requests_per_task": container.requests_per_task,
+            "probe": {
+                "path": &*container.probe.path,
+                "interval": duration(container.probe.interval),
+                "timeout": duration(container.probe.timeout),
+            },
+            "vcpu": container.vcpu,
+            "memory_mib": container.memory_mib,
+        })),
+        "needs": { "storage": service.needs.storage, "affinity": service.needs.affinity },
+        "objective": objective(service.objective),
+    })
+}
+
+fn route(policy: &Policy, route: &Route) -> Value {
+    json!({
+        "name": &*route.name,
+        "place": &*route.place,
+        "service": &*policy.service(route.service).name,
+        "class": route.class.map_or("auto", Class::as_str),
+        "lanes": lanes(route),
+        "auto": {
+            "sprinter_up_to": duration(route.auto.sprinter_up_to),
+            "prior": duration(route.auto.prior),
+            "size_by": route.auto.size_by.as_ref().map(size_by),
+        },
+        "timeouts": {
+            "connect": duration(route.timeouts.connect),
+            "queue": duration(route.timeouts.queue),
+            "first_byte": duration(route.timeouts.first_byte),
+            "idle": duration(route.timeouts.idle),
+            "total": duration(route.timeouts.total),
+        },
+        "retry": {
+            "did_not_run": route.retry.did_not_run,
+            "budget": route.retry.budget,
+            "idempotent_methods": route.retry.idempotent_methods.iter().map(http::Method::as_str).collect::<Vec<_>>(),
+            "idempotent_headers": route.retry.idempotent_headers.iter().map(http::HeaderName::as_str).collect::<Vec<_>>(),
+        },
+        "buffer_bytes": route.buffer,
+        "priority": match route.priority {
+            policies::policy::Priority::Low => "low",
+            policies::policy::Priority::Normal => "normal",
+            policies::policy::Priority::High => "high",
+        },
+        "decision_header": route.decision_header,
+        "objective": objective(route.objective),
+    })
+}
+
+fn objective(objective: policies::policy::Objective) -> Value {
+    json!({ "p99": objective.p99.map(duration), "success": objective.success, "window": objective.window.map(duration) })
+}
+
+fn name_of(lambda: &Lambda) -> String {
+    let qualifier = lambda.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(":{qualifier}"));
+    format!("{}{qualifier}", lambda.function)
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Off => "off",
+        Mode::Observe => "observe",
+    }
+}
+
+fn lanes(route: &Route) -> Vec<&'static str> {
+    Lane::ALL.into_iter().filter(|lane| route.lanes.has(*lane)).map(Lane::as_str).collect()
+}
+
+fn size_by(by: &SizeBy) -> Value {
+    match by {
+        SizeBy::Query(name) => json!({ "query": &**name }),
+        SizeBy::Header(name) => json!({ "header": name.as_str() }),
+        SizeBy::ContentLength => json!("content_length"),
+    }
+}
+
+fn milliseconds(us: u32) -> f64 {
+    f64::from(us) / 1000.0
+}
+
+/// Returns a duration as the policy file writes it: `1m30s`, `250ms`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let (millis, mut left) = (duration.as_millis(), duration.as_secs());
+    if millis == 0 || !millis.is_multiple_of(1000) {
+        return format!("{millis}ms");
+    }
+    let mut text = String::new();
+    for (unit, seconds) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if seconds <= left {
+            text.push_str(&format!("{}{unit}", left / seconds));
+            left %= seconds;
+        }
+    }
+    text
+}
+
+/// Takes a user and password out of a URL.
+fn without_userinfo(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://{rest}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_in_the_policy() {
+        for (millis, text) in [(0, "0ms"), (250, "250ms"), (1000, "1s"), (1500, "1500ms"), (90_000, "1m30s"), (86_400_000, "1d")] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(without_userinfo("http://me:secret@127.0.0.1:4566"), "http://127.0.0.1:4566");
+        assert_eq!(without_userinfo("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line.
+//!
+//! Exit codes: 0 when all went well, 1 when something failed or a policy has problems, 2 when the command was not
+//! understood. What a command finds goes to standard output; errors and logs go to standard error.
+
+mod check;
+#[cfg(feature = "demo")]
+mod demo;
+mod explain;
+mod serve;
+
+use std::{future::Future, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use policies::load::{Loaded, load};
+use tracing_subscriber::EnvFilter;
+
+use crate::files::FileSource;
+
+/// What is logged unless `PACER_LOG` says otherwise: the SDK tells its inner life at level INFO.
+const LOG: &str = "info,aws_config=warn,aws_credential_types=warn,aws_runtime=warn,aws_smithy_runtime=warn,hyper=warn";
+
+/// A hybrid workload router gateway: AWS Lambda and ECS behind one HTTP port.
+#[derive(Debug, Parser)]
+#[command(name = "pacer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::Args),
+    /// Tell everything that is wrong with a policy.
+    Check(check::Args),
+    /// Tell where a request would go, and why.
+    Explain(explain::Args),
+    /// Run gateway, cloud, workload and load on this machine.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+    /// Run an AWS-shaped cloud on loopback.
+    #[cfg(feature = "demo")]
+    Local(pacer_local::Args),
+    /// Run an HTTP app as a Lambda function.
+    #[cfg(feature = "demo")]
+    Adapter(pacer_adapter::Args),
+    /// Run the demo's workload.
+    #[cfg(feature = "demo")]
+    DemoApp(pacer_demo::Args),
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    // Ends the process with code 2 when the command is not understood.
+    let Cli { command } = Cli::parse();
+    start_log();
+    let result = match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => Ok(check::run(&args)),
+        Command::Explain(args) => explain::run(&args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(args),
+        #[cfg(feature = "demo")]
+        Command::Local(args) => block_on(pacer_local::run(args, shutdown_signal())),
+        #[cfg(feature = "demo")]
+        Command::Adapter(args) => block_on(pacer_adapter::run(args)),
+        #[cfg(feature = "demo")]
+        Command::DemoApp(args) => block_on(pacer_demo::run(args)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("pacer: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Sends logs to standard error, filtered by `PACER_LOG`.
+fn start_log() {
+    let filter = EnvFilter::try_from_env("PACER_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Loads the policy `file` from the disk; the error holds all its problems, a line each.
+fn load_policy(file: &str) -> anyhow::Result<Loaded> {
+    load(file, &FileSource).map_err(|problems| anyhow::anyhow!("the policy cannot be used:\n{problems}"))
+}
+
+/// Runs one of the programs that are linked in.
+#[cfg(feature = "demo")]
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(work).map(|()| ExitCode::SUCCESS)
+}
+
+/// Makes a runtime on this thread, for a command that is one program.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
+}
+
+/// Ends on SIGTERM or SIGINT.
+#[cfg(feature = "demo")]
+async fn shutdown_signal() {
+    match serve::Signals::new() {
+        Ok(mut signals) => signals.next().await,
+        Err(error) => {
+            // Without handlers the signals end the process by themselves.
+            tracing::warn!(%error, "signals cannot be handled; they end this process at once");
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Who we are to AWS: region, endpoints, credentials, and the keys that sign calls to Lambda.
+//!
+//! Credentials come from the SDK's own chain (environment, profile, container, instance) and are renewed ahead of their
+//! expiry, off the hot path: workers find ready signing keys in the world. A signing key holds for one UTC day.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::{Credentials, provider::ProvideCredentials, provider::error::CredentialsError};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use policies::policy::{Discovery, Policy};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::shared::KeysState;
+use crate::lane::lambda::SigningKeys;
+
+/// How long one call of the control plane may take. ECS answers in some 50 ms; a listing that takes longer than the time
+/// between two listings is of no use.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long before their expiry credentials are renewed: AWS has new ones ready at least five minutes ahead for
+/// instance and container roles.
+const RENEW_AHEAD: Duration = Duration::from_mins(5);
+
+/// How often credentials without an expiry are read again, so that a rotated key in a profile file is found. The SDK's
+/// own cache holds them as long.
+const REREAD_EVERY: Duration = Duration::from_mins(15);
+
+/// First and longest pause after a failed attempt; it doubles in between.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How this process reaches AWS.
+#[derive(Debug)]
+pub(crate) struct Aws {
+    config: SdkConfig,
+    region: String,
+    lambda_endpoint: String,
+}
+
+impl Aws {
+    /// Tells whether `policy` calls AWS at all: a policy of plain upstreams runs without account and credentials.
+    pub(crate) fn is_needed(policy: &Policy) -> bool {
+        policy.services.iter().any(|service| {
+            let ecs = |discovery: &Discovery| matches!(discovery, Discovery::Ecs { .. });
+            service.lambda.is_some() || service.container.as_ref().is_some_and(|container| ecs(&container.discovery))
+        })
+    }
+
+    /// Loads region, endpoint and credential chain: from `policy`, and from the SDK's own chain where it is silent.
+    ///
+    /// # Errors
+    /// When no region is known.
+    pub(crate) async fn load(policy: &Policy) -> anyhow::Result<Self> {
+        let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CALL_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).operation_timeout(CALL_TIMEOUT);
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            // The loop asks again by itself, with a growing pause.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.build());
+        if let Some(region) = &policy.region {
+            loader = loader.region(Region::new(region.to_string()));
+        }
+        if let Some(url) = &policy.endpoint_url {
+            loader = loader.endpoint_url(url.to_string());
+        }
+        let config = loader.load().await;
+        let region = config.region().context("no AWS region is known: set `region` in the policy, or AWS_REGION")?.to_string();
+        let lambda_endpoint = match (&policy.endpoint_url, std::env::var("AWS_ENDPOINT_URL_LAMBDA")) {
+            (Some(url), _) => url.to_string(),
+            (None, Ok(url)) if !url.is_empty() => url,
+            _ => config.endpoint_url().map_or_else(|| public_endpoint(&region), str::to_owned),
+        };
+        Ok(Self { config, region, lambda_endpoint })
+    }
+
+    /// Returns the region.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Returns the base URL of the Lambda API.
+    pub(crate) fn lambda_endpoint(&self) -> String {
+        self.lambda_endpoint.clone()
+    }
+
+    /// Returns a client for ECS.
+    pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {
+        aws_sdk_ecs::Client::new(&self.config)
+    }
+
+    /// Asks the chain for credentials.
+    pub(crate) async fn credentials(&self) -> Result<Credentials, String> {
+        let provider = self.config.credentials_provider().ok_or("no source of credentials is configured")?;
+        provider.provide_credentials().await.map_err(|error| told(&error))
+    }
+}
+
+/// Returns AWS's own endpoint of the Lambda API in `region`; the partition follows from the region's name.
+fn public_endpoint(region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://lambda.{region}.{domain}")
+}
+
+/// Returns one sentence about why there are no credentials, and what to do.
+fn told(error: &CredentialsError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    format!("{text}; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a task or instance role")
+}
+
+/// Returns the keys that sign calls on the UTC day of `now`.
+pub(crate) fn signing_keys(credentials: &Credentials, region: &str, now: SystemTime) -> SigningKeys {
+    SigningKeys::new(credentials.access_key_id(), credentials.secret_access_key(), credentials.session_token(), region, now)
+}
+
+/// The credentials at hand, and when to ask for new ones.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    credentials: Option<Credentials>,
+    /// UTC day that the published keys hold for; `None` when none are published or the credentials are newer.
+    derived_for: Option<u64>,
+    published: bool,
+    asking: bool,
+    ask_at: Option<Instant>,
+    failures: u32,
+    error: Option<String>,
+}
+
+impl Keys {
+    /// Begins with what the first world was given; the loop asks for its own at once.
+    pub(crate) fn new(first: Option<Arc<SigningKeys>>) -> Self {
+        Self {
+            credentials: None,
+            derived_for: None,
+            published: first.is_some(),
+            asking: false,
+            ask_at: None,
+            failures: 0,
+            error: None,
+        }
+    }
+
+    /// Tells whether credentials must be asked for now. Whoever gets `true` must ask and report to [`Keys::heard`].
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        let due = !self.asking && self.ask_at.is_none_or(|at| at <= now);
+        self.asking |= due;
+        due
+    }
+
+    /// Takes in an answer of the chain.
+    pub(crate) fn heard(&mut self, answer: Result<Credentials, String>, now: Instant, clock: SystemTime) {
+        self.asking = false;
+        match answer {
+            Ok(credentials) => {
+                if self.error.take().is_some() {
+                    info!("credentials for AWS are there again");
+                }
+                self.failures = 0;
+                self.ask_at = Some(now + renew_in(&credentials, clock));
+                self.credentials = Some(credentials);
+                self.derived_for = None;
+            }
+            Err(error) => {
+                if self.error.is_none() {
+                    warn!(error, "no credentials for AWS; those at hand are used until they expire");
+                }
+                self.error = Some(error);
+                self.ask_at = Some(now + (RETRY_AFTER.0 * 2_u32.pow(self.failures.min(5))).min(RETRY_AFTER.1));
+                self.failures += 1;
+            }
+        }
+    }
+
+    /// Returns new keys when the credentials or the UTC day changed, `Some(None)` when they have expired.
+    pub(crate) fn derive(&mut self, region: &str, clock: SystemTime) -> Option<Option<Arc<SigningKeys>>> {
+        let credentials = self.credentials.as_ref()?;
+        if credentials.expiry().is_some_and(|expiry| expiry <= clock) {
+            let was = std::mem::take(&mut self.published);
+            self.derived_for = None;
+            return was.then_some(None);
+        }
+        let day = Some(utc_day(clock));
+        if self.derived_for == day {
+            return None;
+        }
+        self.derived_for = day;
+        self.published = true;
+        Some(Some(Arc::new(signing_keys(credentials, region, clock))))
+    }
+
+    /// Returns what `/status` tells about them.
+    pub(crate) fn state(&self) -> KeysState {
+        KeysState {
+            usable: self.published,
+            expiry: self.credentials.as_ref().and_then(Credentials::expiry),
+            error: self.error.clone(),
+        }
+    }
+}
+
+/// Returns after how long credentials just given are to be renewed. Some that are close to their end are given out again
+/// by the chain's own cache: those are asked for at the pace of failures, not on every tick.
+fn renew_in(credentials: &Credentials, clock: SystemTime) -> Duration {
+    let Some(expiry) = credentials.expiry() else { return REREAD_EVERY };
+    let left = expiry.duration_since(clock).unwrap_or_default();
+    left.saturating_sub(RENEW_AHEAD).clamp(RETRY_AFTER.1, REREAD_EVERY)
+}
+
+fn utc_day(clock: SystemTime) -> u64 {
+    clock.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(expires_in: Option<Duration>, clock: SystemTime) -> Credentials {
+        Credentials::new("local", "local", None, expires_in.map(|left| clock + left), "test")
+    }
+
+    #[test]
+    fn keys_are_derived_once_a_day_and_for_new_credentials() {
+        let (now, clock) = (Instant::now(), UNIX_EPOCH + Duration::from_hours(24 * 20_000));
+        let mut keys = Keys::new(None);
+        assert!(keys.is_due(now), "the loop asks at once");
+        assert!(!keys.is_due(now), "it asks once at a time");
+        assert!(keys.derive("eu-west-1", clock).is_none(), "nothing is known yet");
+        keys.heard(Ok(credentials(None, clock)), now, clock);
+        assert!(matches!(keys.derive("eu-west-1", clock), Some(Some(_))));
+        assert!(keys.derive("eu-west-1", clock + Duration::from_hours(23)).is_none(), "the same day");
+        assert!(matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))), "the next day");
+        keys.heard(Ok(credentials(None, clock)), now, clock);
+        assert!(matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))), "new ones");
+    }
+
+    #[test]
+    fn expiring_credentials_are_renewed_ahead_and_kept_until_their_end() {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let mut keys = Keys::new(None);
+        assert!(keys.is_due(now));
+        keys.heard(Ok(credentials(Some(Duration::from_mins(10)), clock)), now, clock);
+        assert!(matches!(keys.derive("eu-west-1", clock), Some(Some(_))));
+        assert!(!keys.is_due(now + Duration::from_secs(299)));
+        assert!(keys.is_due(now + Duration::from_mins(5)), "five minutes ahead");
+
+        let later = clock + Duration::from_mins(6);
+        keys.heard(Err("down".into()), now + Duration::from_mins(6), later);
+        assert!(!matches!(keys.derive("eu-west-1", later), Some(None)), "the old ones are kept");
+        assert!(keys.state().usable);
+        assert_eq!(keys.state().error.as_deref(), Some("down"));
+        assert!(keys.is_due(now + Duration::from_secs(361)), "a failure is retried soon");
+
+        assert!(matches!(keys.derive("eu-west-1", clock + Duration::from_mins(10)), Some(None)), "expired");
+        assert!(keys.derive("eu-west-1", clock + Duration::from_mins(11)).is_none(), "told once");
+        assert!(!keys.state().usable);
+    }
+
+    #[test]
+    fn credentials_near_their_end_are_not_asked_for_on_every_tick() {
+        let clock = SystemTime::now();
+        assert_eq!(renew_in(&credentials(Some(Duration::from_mins(1)), clock), clock), RETRY_AFTER.1);
+        assert_eq!(renew_in(&credentials(Some(Duration::from_hours(6)), clock), clock), REREAD_EVERY);
+    }
+
+    #[test]
+    fn china_has_its_own_domain() {
+        assert_eq!(public_endpoint("eu-west-1"), "https://lambda.eu-west-1.amazonaws.com");
+        assert_eq!(public_endpoint("cn-north-1"), "https://lambda.cn-north-1.amazonaws.com.cn");
+    }
+}

@@ -1,0 +1,147 @@
+//! What the admin API and `/metrics` read of the control loop and the workers.
+//!
+//! Readers take a snapshot; nobody on the data path waits for them. The recent outcomes are a ring of fixed size.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use policies::policy::ServiceId;
+use predictor::outcome::Outcome;
+use tokio::sync::watch;
+
+use super::{credentials::Keys, discover::Fleet};
+use crate::{telemetry::shard::Shard, world::World};
+
+/// Outcomes kept for `/decisions`: about 200 bytes each, and more than anybody reads.
+pub(crate) const RECENT_MAX: usize = 1000;
+
+/// The read side of a running gateway.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    world: watch::Receiver<Arc<World>>,
+    shards: Vec<Arc<Shard>>,
+    stats: ControlStats,
+    recent: Mutex<VecDeque<Outcome>>,
+    started: SystemTime,
+}
+
+impl Shared {
+    pub(super) fn new(world: watch::Receiver<Arc<World>>, shards: Vec<Arc<Shard>>, services: usize) -> Self {
+        let stats = ControlStats::new(services);
+        Self { world, shards, stats, recent: Mutex::default(), started: SystemTime::now() }
+    }
+
+    /// Returns the world that was published last.
+    pub(crate) fn world(&self) -> Arc<World> {
+        self.world.borrow().clone()
+    }
+
+    /// Returns the counters of all workers.
+    pub(crate) fn shards(&self) -> &[Arc<Shard>] {
+        &self.shards
+    }
+
+    /// Returns what the control loop counts.
+    pub(crate) fn stats(&self) -> &ControlStats {
+        &self.stats
+    }
+
+    /// Returns when the gateway started.
+    pub(crate) fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// Returns up to `limit` of the outcomes that came last, newest first.
+    pub(crate) fn recent(&self, limit: usize) -> Vec<Outcome> {
+        lock(&self.recent).iter().rev().take(limit).copied().collect()
+    }
+
+    /// Keeps `outcomes` for [`Shared::recent`].
+    pub(super) fn remember(&self, outcomes: Vec<Outcome>) {
+        let mut recent = lock(&self.recent);
+        recent.extend(outcomes);
+        let surplus = recent.len().saturating_sub(RECENT_MAX);
+        recent.drain(..surplus);
+    }
+}
+
+/// What the control loop counts and knows about itself.
+#[derive(Debug)]
+pub(crate) struct ControlStats {
+    worlds: AtomicU64,
+    discovery_errors: Box<[AtomicU64]>,
+    states: Mutex<(Vec<DiscoveryState>, KeysState)>,
+}
+
+/// How the discovery of one service's tasks goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DiscoveryState {
+    /// The service.
+    pub(crate) service: Arc<str>,
+    /// Why its last listing failed; `None` when it succeeded, or was not needed.
+    pub(crate) error: Option<String>,
+    /// Listings that failed in a row.
+    pub(crate) failures: u32,
+}
+
+/// How the credentials for AWS are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeysState {
+    /// Calls to Lambda can be signed.
+    pub(crate) usable: bool,
+    /// When they expire.
+    pub(crate) expiry: Option<SystemTime>,
+    /// Why they could not be had or renewed.
+    pub(crate) error: Option<String>,
+}
+
+impl ControlStats {
+    pub(crate) fn new(services: usize) -> Self {
+        Self {
+            worlds: AtomicU64::new(0),
+            discovery_errors: (0..services).map(|_| AtomicU64::new(0)).collect(),
+            states: Mutex::default(),
+        }
+    }
+
+    /// Returns how many worlds were published.
+    pub(crate) fn worlds(&self) -> u64 {
+        self.worlds.load(Relaxed)
+    }
+
+    /// Returns how many listings failed of the service with index `service`.
+    pub(crate) fn discovery_errors(&self, service: usize) -> u64 {
+        self.discovery_errors[service].load(Relaxed)
+    }
+
+    /// Returns how discovery and credentials are.
+    pub(crate) fn states(&self) -> (Vec<DiscoveryState>, KeysState) {
+        lock(&self.states).clone()
+    }
+
+    pub(super) fn count_world(&self) {
+        self.worlds.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_discovery_error(&self, service: ServiceId) {
+        self.discovery_errors[usize::from(service.0)].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn tell(&self, fleets: &[Fleet], keys: &Keys) {
+        let mut states = lock(&self.states);
+        states.0.clear();
+        states.0.extend(fleets.iter().map(Fleet::state));
+        states.1 = keys.state();
+    }
+}
+
+/// Locks for a moment. What a panic left behind is whole: every change is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,111 @@
+//! What the gateway tells about itself: every metric is declared here, once.
+//!
+//! A declaration holds name, kind, labels and help; label values come from enums and from the policy, never from a
+//! request, so that their number is bounded. Counting happens in [`shard`], writing in [`exposition`]; the one line that
+//! each request leaves is the [`access_log`]'s. There is no registry: the shards are read when somebody asks.
+
+pub(crate) mod access_log;
+pub(crate) mod exposition;
+pub(crate) mod shard;
+
+/// What a metric's value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by upper bound, with a sum.
+    Histogram,
+}
+
+/// The declaration of one metric.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Metric {
+    /// Its name, unit last, `_total` for counters.
+    pub(crate) name: &'static str,
+    /// What its value means.
+    pub(crate) kind: Kind,
+    /// Its labels, in the order in which values are given.
+    pub(crate) labels: &'static [&'static str],
+    /// One sentence for people.
+    pub(crate) help: &'static str,
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help }
+}
+
+/// Declares each metric as a constant and all of them as [`ALL`], so that none can be left out of the tests.
+macro_rules! metrics {
+    ($($constant:ident = $metric:expr;)*) => {
+        $(pub(crate) const $constant: Metric = $metric;)*
+        /// Every metric that `/metrics` can show.
+        #[cfg(test)]
+        pub(crate) const ALL: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    REQUESTS = counter(
+        "pacer_requests_total",
+        &["route", "service", "lane", "code"],
+        "Requests finished, by the class of the status sent; code none: the client went away unanswered.",
+    );
+    REQUEST_DURATION = Metric {
+        name: "pacer_request_duration_seconds",
+        kind: Kind::Histogram,
+        labels: &["route", "lane"],
+        help: "From the request's head read to the last byte answered, queue and cold start included.",
+    };
+    REQUEST_BYTES = counter("pacer_request_bytes_total", &["route"], "Bytes of request bodies.");
+    RESPONSE_BYTES = counter("pacer_response_bytes_total", &["route"], "Bytes of response bodies.");
+    DECISIONS = counter("pacer_decisions_total", &["lane", "reason"], "Decisions by lane and by what decided; lane none: refused.");
+    SPILLS = counter("pacer_spills_total", &["from", "cause"], "Requests that left a lane after it was tried.");
+    ENDS = counter("pacer_ends_total", &["end"], "How requests ended.");
+    RETRIES = counter("pacer_retries_total", &[], "Requests sent again.");
+    IN_FLIGHT = gauge("pacer_requests_in_flight", &[], "Requests in flight.");
+    CONNECTIONS = counter("pacer_connections_total", &[], "Client connections accepted.");
+    CONNECTIONS_OPEN = gauge("pacer_connections_open", &[], "Client connections open.");
+    UPSTREAM_CONNECTIONS = counter("pacer_upstream_connections_total", &[], "Connections opened to tasks and to Lambda.");
+    LAMBDA_IN_FLIGHT = gauge("pacer_lambda_in_flight", &["service"], "Lambda invocations in flight.");
+    LAMBDA_UP = gauge("pacer_lambda_up", &["service"], "1 while Lambda is called, 0 while its circuit breaker is open.");
+    LAMBDA_BILLED = counter(
+        "pacer_lambda_billed_gb_seconds_total",
+        &["route"],
+        "Time that Lambda bills times memory; 1 GB is 1024 MB, as AWS bills it.",
+    );
+    LAMBDA_COLD_STARTS = counter("pacer_lambda_cold_starts_total", &["route"], "Requests that started a new environment.");
+    TASKS = gauge("pacer_tasks", &["service", "state"], "Tasks known: unproven, ready or draining.");
+    SLOTS = gauge("pacer_slots", &["service"], "Requests that the ready tasks can serve at once.");
+    SLOTS_BUSY = gauge("pacer_slots_busy", &["service"], "Slots taken, in tasks of any state.");
+    QUEUE_WAITING = gauge("pacer_queue_waiting", &["service"], "Requests waiting for a slot.");
+    DISCOVERY_ERRORS = counter("pacer_discovery_errors_total", &["service"], "Listings of a service's tasks that failed.");
+    ACCESS_LOG_DROPPED = counter("pacer_access_log_dropped_total", &[], "Lines dropped because the access log's writer was behind.");
+    BUILD_INFO = gauge("pacer_build_info", &["version"], "Always 1; its label says what runs.");
+    PROCESS_CPU = counter("process_cpu_seconds_total", &[], "Processor time used, user and system.");
+    PROCESS_RESIDENT = gauge("process_resident_memory_bytes", &[], "Memory resident.");
+    PROCESS_FDS = gauge("process_open_fds", &[], "File descriptors open.");
+    PROCESS_START = gauge("process_start_time_seconds", &[], "When the process started, in Unix time.");
+    PROCESS_THREADS = gauge("process_threads", &[], "Threads.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for metric in ALL {
+            assert!(metric.name.starts_with("pacer_") || metric.name.starts_with("process_"), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+            assert!(!metric.labels.contains(&"le"), "{}", metric.name);
+            assert_eq!(ALL.iter().filter(|other| other.name == metric.name).count(), 1, "{}", metric.name);
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! `/metrics`: the counters of all workers, added up and written in Prometheus' text format.
+//!
+//! Nothing is kept between two scrapes. Combinations of labels that never occurred are left out: a policy of 1,000
+//! routes would otherwise answer with 60,000 lines of zeros.
+
+mod process;
+
+use std::{io, net::TcpListener, sync::Arc};
+
+use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use policies::{
+    decide::{Lane, Reason},
+    policy::RouteId,
+};
+use predictor::outcome::{End, Spill};
+use prometheus::{
+    TextEncoder,
+    proto::{self, MetricFamily, MetricType},
+};
+
+use super::{
+    Kind, Metric,
+    shard::{Counter, LANES, LATENCY_BOUNDS_US, RouteLane, Shard},
+};
+use crate::{
+    control::{ControlStats, Shared},
+    lane::container::TaskState,
+    world::World,
+};
+
+/// Content type of Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Names of the status classes, as [`RouteLane::status`] counts them.
+const CODES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Label of requests without a route, service or lane.
+const NONE: &str = "none";
+
+/// Serves `GET /metrics` on `listener`, and nothing else, until it is dropped.
+///
+/// # Errors
+/// When `listener` cannot be used by the runtime.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let router = Router::new().route("/metrics", get(scrape)).with_state(shared);
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
+}
+
+async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let world = shared.world();
+    ([(CONTENT_TYPE, TEXT_FORMAT)], render(&world, shared.shards(), shared.stats()))
+}
+
+/// Writes all metrics in Prometheus' text format.
+pub(crate) fn render(world: &World, shards: &[Arc<Shard>], control: &ControlStats) -> Vec<u8> {
+    let mut page = Page::default();
+    routes(&mut page, world, shards);
+    workers(&mut page, shards);
+    lanes(&mut page, world);
+    page.family(&super::DISCOVERY_ERRORS, |family| {
+        for (id, service) in world.policy.services.iter().enumerate() {
+            if service.container.is_some() {
+                family.add(&[&service.name], control.discovery_errors(id) as f64);
+            }
+        }
+    });
+    page.one(&super::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    if let Some(process) = process::Process::read() {
+        page.one(&super::PROCESS_CPU, &[], process.cpu_seconds);
+        page.one(&super::PROCESS_RESIDENT, &[], process.resident_bytes);
+        page.one(&super::PROCESS_FDS, &[], process.open_fds);
+        page.one(&super::PROCESS_START, &[], process.start_time_seconds);
+        page.one(&super::PROCESS_THREADS, &[], process.threads);
+    }
+    page.encode()
+}
+
+/// Adds what is counted by route and lane.
+fn routes(page: &mut Page, world: &World, shards: &[Arc<Shard>]) {
+    let policy = &world.policy;
+    let places = 0..=policy.routes.len();
+    let name = |place: usize| policy.routes.get(place).map_or(NONE, |route| &route.name);
+    let service = |place: usize| match policy.routes.get(place) {
+        Some(_) => &policy.service(policy.route(RouteId(place as u16)).service).name,
+        None => NONE,
+    };
+    let sum = |place: usize, lane: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 {
+        shards.iter().map(|shard| of(&shard.routes[place][lane]).get()).sum()
+    };
+    let over_lanes =
+        |place: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 { (0..LANES.len()).map(|lane| sum(place, lane, of)).sum() };
+
+    page.family(&super::REQUESTS, |family| {
+        for place in places.clone() {
+            for (lane, of) in LANES.iter().enumerate() {
+                for (class, code) in CODES.iter().enumerate() {
+                    let n = sum(place, lane, &|counters| &counters.status[class]);
+                    family.add_counted(&[name(place), service(place), lane_name(*of), code], n as f64);
+                }
+            }
+        }
+    });
+    page.family(&super::REQUEST_DURATION, |family| {
+        for place in places.clone() {
+            for (lane, of) in LANES.iter().enumerate() {
+                let buckets: Vec<u64> =
+                    (0..=LATENCY_BOUNDS_US.len()).map(|bucket| sum(place, lane, &|counters| &counters.latency.buckets[bucket])).collect();
+                let seconds = sum(place, lane, &|counters| &counters.latency.sum_us) as f64 / 1e6;
+                family.add_latency(&[name(place), lane_name(*of)], &buckets, seconds);
+            }
+        }
+    });
+    let mut by_route = |metric: &Metric, scale: f64, of: &dyn Fn(&RouteLane) -> &Counter| {
+        page.family(metric, |family| {
+            for place in places.clone() {
+                family.add_counted(&[name(place)], over_lanes(place, of) as f64 * scale);
+            }
+        });
+    };
+    by_route(&super::REQUEST_BYTES, 1.0, &|counters| &counters.bytes_in);
+    by_route(&super::RESPONSE_BYTES, 1.0, &|counters| &counters.bytes_out);
+    // MB-ms to GB-s: 1024 MB to the GB, 1000 ms to the second.
+    by_route(&super::LAMBDA_BILLED, 1.0 / (1024.0 * 1000.0), &|counters| &counters.billed_mb_ms);
+    by_route(&super::LAMBDA_COLD_STARTS, 1.0, &|counters| &counters.cold_starts);
+}
+
+/// Adds what is counted by worker alone.
+fn workers(page: &mut Page, shards: &[Arc<Shard>]) {
+    let sum = |of: &dyn Fn(&Shard) -> &Counter| -> f64 { shards.iter().map(|shard| of(shard).get()).sum::<u64>() as f64 };
+    page.family(&super::DECISIONS, |family| {
+        for (lane, of) in LANES.iter().enumerate() {
+            for reason in Reason::ALL {
+                family.add_counted(&[lane_name(*of), reason.as_str()], sum(&|shard| &shard.reasons[lane][reason.index()]));
+            }
+        }
+    });
+    page.family(&super::SPILLS, |family| {
+        for from in Lane::ALL {
+            for cause in Spill::ALL {
+                family.add_counted(&[from.as_str(), cause.as_str()], sum(&|shard| &shard.spills[from.index()][cause.index()]));
+            }
+        }
+    });
+    page.family(&super::ENDS, |family| {
+        // Six at most, and rates over a series that appears with its first event miss that event: zeros are shown.
+        for end in End::ALL {
+            family.add(&[end.as_str()], sum(&|shard| &shard.ends[end.index()]));
+        }
+    });
+    page.one(&super::RETRIES, &[], sum(&|shard| &shard.retries));
+    page.one(&super::IN_FLIGHT, &[], sum(&|shard| &shard.in_flight));
+    page.one(&super::CONNECTIONS, &[], sum(&|shard| &shard.connections));
+    page.one(&super::CONNECTIONS_OPEN, &[], sum(&|shard| &shard.connections_open));
+    page.one(&super::UPSTREAM_CONNECTIONS, &[], sum(&|shard| &shard.upstream_connections));
+    page.one(&super::ACCESS_LOG_DROPPED, &[], sum(&|shard| &shard.log_dropped));
+}
+
+/// Adds the state of each service's lanes.
+fn lanes(page: &mut Page, world: &World) {
+    let functions = || {
+        let functions = world.policy.services.iter().zip(&world.endpoints);
+        functions.filter_map(|(service, endpoints)| Some((&*service.name, endpoints.function.as_ref()?)))
+    };
+    let containers = || {
+        let containers = world.policy.services.iter().zip(&world.endpoints);
+        containers.filter_map(|(service, endpoints)| Some((&*service.name, endpoints.tasks.as_ref()?)))
+    };
+    page.family(&super::LAMBDA_IN_FLIGHT, |family| {
+        functions().for_each(|(service, function)| family.add(&[service], f64::from(function.in_flight())));
+    });
+    page.family(&super::LAMBDA_UP, |family| {
+        functions().for_each(|(service, function)| family.add(&[service], if function.is_up() { 1.0 } else { 0.0 }));
+    });
+    page.family(&super::TASKS, |family| {
+        for (service, tasks) in containers() {
+            for state in [TaskState::Unproven, TaskState::Ready, TaskState::Draining] {
+                let n = tasks.list().iter().filter(|task| task.state() == state).count();
+                family.add(&[service, state_name(state)], n as f64);
+            }
+        }
+    });
+    page.family(&super::SLOTS, |family| {
+        for (service, tasks) in containers() {
+            let ready = tasks.list().iter().filter(|task| task.state() == TaskState::Ready);
+            family.add(&[service], ready.map(|task| f64::from(task.slots)).sum());
+        }
+    });
+    page.family(&super::SLOTS_BUSY, |family| {
+        for (service, tasks) in containers() {
+            family.add(&[service], tasks.list().iter().map(|task| f64::from(task.busy())).sum());
+        }
+    });
+    page.family(&super::QUEUE_WAITING, |family| {
+        containers().for_each(|(service, tasks)| family.add(&[service], f64::from(tasks.waiting())));
+    });
+}
+
+/// Returns the label value of a lane.
+fn lane_name(lane: Option<Lane>) -> &'static str {
+    lane.map_or(NONE, Lane::as_str)
+}
+
+/// Returns the label value of a task's state.
+pub(crate) fn state_name(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Unproven => "unproven",
+        TaskState::Ready => "ready",
+        TaskState::Draining => "draining",
+    }
+}
+
+/// The answer to a scrape while it is put together.
+#[derive(Default)]
+struct Page(Vec<MetricFamily>);
+
+impl Page {
+    /// Adds a metric and lets `fill` add its samples; without samples it is left out.
+    fn family(&mut self, metric: &Metric, fill: impl FnOnce(&mut Family<'_>)) {
+        let mut family = Family { metric, samples: Vec::new() };
+        fill(&mut family);
+        if family.samples.is_empty() {
+            return;
+        }
+        let mut encoded = MetricFamily::default();
+        encoded.set_name(metric.name.to_owned());
+        encoded.set_help(metric.help.to_owned());
+        encoded.set_field_type(match metric.kind {
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge => MetricType::GAUGE,
+            Kind::Histogram => MetricType::HISTOGRAM,
+        });
+        encoded.set_metric(family.samples);
+        self.0.push(encoded);
+    }
+
+    /// Adds a metric of one sample.
+    fn one(&mut self, metric: &Metric, labels: &[&str], value: f64) {
+        self.family(metric, |family| family.add(labels, value));
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut text = String::new();
+        TextEncoder::new().encode_utf8(&self.0, &mut text).expect("no family is without name or samples, and a String takes any text");
+        text.into_bytes()
+    }
+}
+
+/// One metric while its samples are added.
+struct Family<'a> {
+    metric: &'a Metric,
+    samples: Vec<proto::Metric>,
+}
+
+impl Family<'_> {
+    /// Adds a sample.
+    fn add(&mut self, labels: &[&str], value: f64) {
+        let mut sample = self.sample(labels);
+        if self.metric.kind == Kind::Counter {
+            let mut counter = proto::Counter::default();
+            counter.set_value(value);
+            sample.set_counter(counter);
+        } else {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(value);
+            sample.set_gauge(gauge);
+        }
+        self.samples.push(sample);
+    }
+
+    /// Adds a sample unless it is zero.
+    fn add_counted(&mut self, labels: &[&str], value: f64) {
+        if value != 0.0 {
+            self.add(labels, value);
+        }
+    }
+
+    /// Adds a histogram from its counts by bucket, not cumulative, unless all are zero.
+    fn add_latency(&mut self, labels: &[&str], buckets: &[u64], sum_seconds: f64) {
+        let total: u64 = buckets.iter().sum();
+        if total == 0 {
+            return;
+        }
+        let mut below = 0;
+        let cumulative = LATENCY_BOUNDS_US.iter().zip(buckets).map(|(bound, n)| {
+            below += n;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(f64::from(*bound) / 1e6);
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(cumulative.collect());
+        histogram.set_sample_count(total);
+        histogram.set_sample_sum(sum_seconds);
+        let mut sample = self.sample(labels);
+        sample.set_histogram(histogram);
+        self.samples.push(sample);
+    }
+
+    fn sample(&self, values: &[&str]) -> proto::Metric {
+        debug_assert_eq!(values.len(), self.metric.labels.len(), "{}", self.metric.name);
+        let pair = |(name, value): (&&str, &&str)| {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        };
+        let mut sample = proto::Metric::default();
+        sample.set_label(self.metric.labels.iter().zip(values).map(pair).collect());
+        sample
+    }
+}
+
+#[cfg(test)]
+mod tests;
