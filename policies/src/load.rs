@@ -116,7 +116,7 @@ impl<'s> Gathering<'s> {
             include.place.file.rfind('/').map_or("", |slash| &include.place.file[..=slash]);
         let pattern = match &*include.value {
             absolute if absolute.starts_with('/') => absolute.to_owned(),
-            relative => format!("{folder}{relative}"),
+            relative => without_dots(&format!("{folder}{relative}")),
         };
         if !pattern.contains(['*', '?']) {
             return vec![pattern];
@@ -164,4 +164,19 @@ impl<'s> Gathering<'s> {
         }
         Some(spec::read(&root, main, &self.sink))
     }
+}
+
+/// Resolves `.` and `..` in a file name by its text, so that a file has one name and is read once.
+fn without_dots(name: &str) -> String {
+    let mut parts: Vec<&str> = vec![];
+    for part in name.split('/') {
+        match (part, parts.last()) {
+            (".", _) => {}
+            ("..", Some(&parent)) if parent != ".." && !parent.is_empty() => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
 }

@@ -234,7 +234,7 @@ mod tests {
     fn syntax_errors_speak_of_the_file_and_not_of_the_parser() {
         insta::assert_snapshot!(error("a: 1\na: 2\n"), @"t.yaml:2:1 `a` is written twice; keep one of them");
         insta::assert_snapshot!(error("a: 1\n---\nb: 2\n"), @"t.yaml:3:1 a policy file is one YAML document; remove what follows `---` or give it a file of its own");
-        insta::assert_snapshot!(error("a: [x, ${Y:-1}]\n"), @"");
-        insta::assert_snapshot!(error("a: 1\n b: 2\n"), @"");
+        insta::assert_snapshot!(error("a: [x, ${Y:-1}]\n"), @r#"t.yaml:1:9 not valid YAML: while parsing a flow sequence, expected ',' or ']'; inside [ ] and { } a reference needs quotes: "${NAME}""#);
+        insta::assert_snapshot!(error("a: 1\n b: 2\n"), @"t.yaml:2:3 not valid YAML: mapping values are not allowed in this context");
     }
 }

@@ -34,6 +34,10 @@ pub(crate) struct Spec {
 const RESERVED: [&str; 9] =
     ["auth", "rate_limit", "canary", "mirror", "tls", "assume_role", "tenant", "rewrite", "cors"];
 
+/// Keys that services and routes inherit: at the top level they are in the wrong place.
+const INHERITED: [&str; 8] =
+    ["mode", "timeouts", "retry", "buffer", "auto", "priority", "objective", "decision_header"];
+
 /// Keys that only the main file may hold: two files that disagree about them would have no right answer.
 const MAIN_ONLY: [&str; 9] = [
     "region",
@@ -69,6 +73,9 @@ pub(crate) fn read(root: &Node, main: bool, sink: &Sink) -> Spec {
         for key in MAIN_ONLY {
             fields.misplaced(key, "belongs in the main file; move it there");
         }
+    }
+    for key in INHERITED {
+        fields.misplaced(key, "belongs in `defaults`, a service or a route; move it there");
     }
     fields.not_yet("events");
     fields.reserved(&RESERVED);

@@ -306,11 +306,46 @@ fn an_explanation_reads_in_one_breath() {
     let belief = seen(Duration::from_millis(4100)).with_costs(service, &prices);
     let asked =
         |belief, lanes, facts| Asked { belief, lanes, facts, ..ask(&policy, "/auto") }.explain();
-    insta::assert_snapshot!(asked(belief, READY, Facts::PLAIN), @"");
-    insta::assert_snapshot!(asked(belief, FULL, Facts::PLAIN), @"");
+    insta::assert_snapshot!(asked(belief, READY, Facts::PLAIN), @"
+    route /auto (policy.yaml:14) -> service thumb
+    marathon: p95 4.1s of 212 seen (sprinter up to 1s)
+    container: home of marathons; container $0.0000056 against lambda $0.000047
+    may spill to lambda when container is full or fails without having run it
+    lane=container class=marathon reason=learned
+    ");
+    insta::assert_snapshot!(asked(belief, FULL, Facts::PLAIN), @"
+    route /auto (policy.yaml:14) -> service thumb
+    marathon: p95 4.1s of 212 seen (sprinter up to 1s)
+    lambda: spilled, all slots are busy; lambda $0.000047 against container $0.0000056
+    against container: all slots are busy, 3 waiting
+    may spill to container when lambda is full or fails without having run it
+    lane=lambda class=marathon reason=spill-slots-full
+    ");
     let large = Facts { body: Body::Encoded(7_000_000), grpc: true, ..Facts::PLAIN };
-    insta::assert_snapshot!(asked(nothing_seen(), FULL, large), @"");
-    insta::assert_snapshot!(asked(seen(Duration::from_millis(980)), NO_TASKS, large), @"");
+    insta::assert_snapshot!(asked(nothing_seen(), FULL, large), @"
+    route /auto (policy.yaml:14) -> service thumb
+    sprinter: prior 200ms (sprinter up to 1s); 0 of 20 seen
+    container: lambda is ruled out
+    against lambda: cannot carry gRPC; the event would be 7000000 bytes, above 6MiB
+    against container: all slots are busy, 3 waiting
+    may not spill: it waits for a slot behind 3 others
+    lane=container class=sprinter reason=hard-rule
+    ");
+    insta::assert_snapshot!(asked(seen(Duration::from_millis(980)), NO_TASKS, large), @"
+    route /auto (policy.yaml:14) -> service thumb
+    marathon: p95 980ms of 212 seen, near 1s: 40 of 100 such requests are marathons
+    refused: 503, no lane can take it now
+    against lambda: cannot carry gRPC; the event would be 7000000 bytes, above 6MiB
+    against container: no task is ready
+    lane=none class=marathon reason=refused
+    ");
     let only = Asked { lanes: CAPPED, ..ask(&policy, "/only-lambda") };
-    insta::assert_snapshot!(only.explain(), @"");
+    insta::assert_snapshot!(only.explain(), @"
+    route /only-lambda (policy.yaml:18) -> service thumb
+    marathon: declared by the route
+    refused: 503, no lane can take it now
+    against lambda: 10 in flight of at most 10
+    against container: not among the route's lanes
+    lane=none class=marathon reason=refused
+    ");
 }

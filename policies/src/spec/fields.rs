@@ -23,8 +23,9 @@ impl Sink {
         self.0.borrow_mut().push(problem);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+    /// Returns how many problems there are by now: what changed it was not sound.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().len()
     }
 
     /// Takes what was collected, ordered by the files' order in `files`, then by place; equal problems once.
@@ -87,6 +88,8 @@ pub(crate) struct Fields<'n, 's> {
     pub(crate) place: Place,
     entries: &'n [(Key, Node)],
     known: Vec<&'static str>,
+    /// Known, but not to be written here.
+    refused: Vec<&'static str>,
     pub(crate) sink: &'s Sink,
 }
 
@@ -109,7 +112,14 @@ impl<'n, 's> Fields<'n, 's> {
                 return None;
             }
         };
-        Some(Self { path, place: node.place.clone(), entries, known: vec![], sink })
+        Some(Self {
+            path,
+            place: node.place.clone(),
+            entries,
+            known: vec![],
+            refused: vec![],
+            sink,
+        })
     }
 
     /// Returns the path of the field `name`.
@@ -216,7 +226,8 @@ impl<'n, 's> Fields<'n, 's> {
 
     /// Refuses the field `name` with `message`.
     pub(crate) fn misplaced(&mut self, name: &'static str, message: &str) {
-        if let Some((key, _)) = self.entry(name) {
+        self.refused.push(name);
+        if let Some((key, _)) = self.entries.iter().find(|(key, _)| key.name == name) {
             self.sink.add(key.place.clone(), self.path_of(name), message);
         }
     }
@@ -228,20 +239,23 @@ impl<'n, 's> Fields<'n, 's> {
 
     /// Notes every field that nobody asked for.
     pub(crate) fn done(self) {
-        for (key, _) in self.entries.iter().filter(|(key, _)| !self.known.contains(&&*key.name)) {
-            let meant = did_you_mean(&key.name, self.known.iter().copied());
-            let hint = match meant {
+        let Self { mut known, refused, entries, sink, path, .. } = self;
+        known.sort_unstable();
+        for (key, _) in entries {
+            let name = &*key.name;
+            if known.contains(&name) || refused.contains(&name) {
+                continue;
+            }
+            // What is refused may still be what was meant; the next run then says where it belongs.
+            let hint = match did_you_mean(name, known.iter().chain(&refused).copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => {
-                    let mut known = self.known.clone();
-                    known.sort_unstable();
-                    format!("known here: {}", known.join(", "))
-                }
+                None => format!("known here: {}", known.join(", ")),
             };
-            self.sink.add(
+            let dot = if path.is_empty() { "" } else { "." };
+            sink.add(
                 key.place.clone(),
-                self.path_of(&key.name),
-                format!("unknown field `{}`; {hint}", key.name),
+                format!("{path}{dot}{name}"),
+                format!("unknown field `{name}`; {hint}"),
             );
         }
     }

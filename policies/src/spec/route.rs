@@ -23,6 +23,8 @@ pub(crate) struct RouteSpec {
     pub(crate) place: Place,
     pub(crate) field: String,
     pub(crate) matches: Match,
+    /// All of `matches` could be read: else it may look like another route's.
+    pub(crate) sound: bool,
     pub(crate) service: Option<Value<Arc<str>>>,
     pub(crate) class: Option<Value<Option<Class>>>,
     /// `None` when nothing is written: all lanes of the service.
@@ -33,6 +35,7 @@ pub(crate) struct RouteSpec {
 impl RouteSpec {
     pub(crate) fn read(item: &Item<'_>, sink: &Sink) -> Option<Self> {
         let mut fields = Fields::of(item.node, item.field.clone(), sink)?;
+        let before = sink.count();
         let matches = match fields.fields("match") {
             Some(matches) => read_match(matches),
             None => {
@@ -45,6 +48,7 @@ impl RouteSpec {
                 Match::default()
             }
         };
+        let sound = sink.count() == before;
         let service = fields.value("service", scalar::text);
         if !fields.has("service") {
             fields.missing("service", "name the service that answers");
@@ -59,7 +63,7 @@ impl RouteSpec {
         fields.reserved(&RESERVED);
         fields.done();
         let (place, field) = (item.node.place.clone(), item.field.clone());
-        Some(Self { place, field, matches, service, class, lanes, common })
+        Some(Self { place, field, matches, sound, service, class, lanes, common })
     }
 }
 

@@ -37,7 +37,7 @@ impl Context<'_> {
         mut written: Vec<RouteSpec>,
         buffered: u64,
     ) -> Option<(Box<[Route]>, Table)> {
-        if written.is_empty() && !self.incomplete && self.sink.is_empty() {
+        if written.is_empty() && !self.incomplete && self.sink.count() == 0 {
             let place = Place { file: self.main.into(), line: 0, column: 0 };
             self.sink.add(
                 place,
@@ -55,9 +55,11 @@ impl Context<'_> {
         self.check_ties(&written);
         self.warn_unused(&written);
         let matches: Vec<Match> = written.iter().map(|route| route.matches.clone()).collect();
-        let routes: Option<Vec<Route>> =
+        // All of them, before giving up at the first that is missing: each tells its own problems.
+        let routes: Vec<Option<Route>> =
             written.into_iter().map(|route| self.route(route, buffered)).collect();
-        Some((routes?.into(), Table::new(matches)))
+        let routes: Option<Box<[Route]>> = routes.into_iter().collect();
+        Some((routes?, Table::new(matches)))
     }
 
     fn route(&self, spec: RouteSpec, buffered: u64) -> Option<Route> {
@@ -215,7 +217,7 @@ impl Context<'_> {
                     .take_while(|route| route.matches.specificity() == specificity)
                     .count();
             let mut groups: HashMap<_, Vec<&RouteSpec>> = HashMap::new();
-            for route in &sorted[start..end] {
+            for route in sorted[start..end].iter().filter(|route| route.sound) {
                 let group = groups.entry((&route.matches.host, &route.matches.path)).or_default();
                 if let Some(first) =
                     group.iter().find(|other| other.matches.ties_with(&route.matches))

@@ -40,27 +40,35 @@ pub(super) fn build(
             service.name.problem(sink, format!("{message}; keep one, or rename this one"));
         }
     }
-    written
-        .iter()
-        .map(|spec| {
-            check(spec, global, sink, warnings);
-            let levels = [&spec.common, defaults];
-            let levels = Levels(&levels);
-            if (spec.lambda_written && spec.lambda.is_none())
-                || (spec.container_written && spec.container.is_none())
-            {
-                return None;
-            }
-            Some(Service {
-                name: spec.name.value.as_str().into(),
-                mode: levels.mode(),
-                lambda: spec.lambda.as_ref().map(lambda),
-                container: spec.container.as_ref().map(container),
-                needs: spec.needs,
-                objective: levels.objective(),
-            })
-        })
-        .collect()
+    // All of them, before giving up at the first that is missing: each tells its own problems.
+    let services: Vec<Option<Service>> =
+        written.iter().map(|spec| service(spec, defaults, global, sink, warnings)).collect();
+    services.into_iter().collect()
+}
+
+fn service(
+    spec: &ServiceSpec,
+    defaults: &Common,
+    global: &Global,
+    sink: &Sink,
+    warnings: &Sink,
+) -> Option<Service> {
+    check(spec, global, sink, warnings);
+    let unreadable = (spec.lambda_written && spec.lambda.is_none())
+        || (spec.container_written && spec.container.is_none());
+    if unreadable {
+        return None;
+    }
+    let levels = [&spec.common, defaults];
+    let levels = Levels(&levels);
+    Some(Service {
+        name: spec.name.value.as_str().into(),
+        mode: levels.mode(),
+        lambda: spec.lambda.as_ref().map(lambda),
+        container: spec.container.as_ref().map(container),
+        needs: spec.needs,
+        objective: levels.objective(),
+    })
 }
 
 fn lambda(spec: &LambdaSpec) -> Lambda {
