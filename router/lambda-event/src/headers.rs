@@ -107,6 +107,18 @@ pub(crate) fn map_for(count: usize) -> HeaderMap {
     HeaderMap::with_capacity(count.min(64) + 4)
 }
 
+/// Sets one header of a payload, in the place of those of the same name.
+pub(crate) fn insert(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: &str,
+    payload: Option<&Bytes>,
+) -> Result<(), HeaderError> {
+    let Some(value) = to_value(value, payload) else { return Err(HeaderError::Value(name)) };
+    headers.try_insert(name, value).map_err(|_| HeaderError::TooMany)?;
+    Ok(())
+}
+
 /// Adds one header of a payload, after those of the same name.
 pub(crate) fn append(
     headers: &mut HeaderMap,

@@ -132,14 +132,12 @@ fn read_headers(
             continue;
         }
         let Some(name) = headers::to_name(&name.0)? else { continue };
-        map.remove(&name);
-        headers::append(&mut map, &name, &value.0, None)?;
+        headers::insert(&mut map, name, &value.0, None)?;
     }
     if let Some(cookies) = cookies.filter(|cookies| !cookies.is_empty()) {
         // A function URL repeats them among the headers; the list is complete, so it replaces those.
-        map.remove(COOKIE);
         let joined = cookies.iter().map(|cookie| &*cookie.0).collect::<Vec<_>>().join("; ");
-        headers::append(&mut map, &COOKIE, &joined, None)?;
+        headers::insert(&mut map, COOKIE, &joined, None)?;
     }
     Ok(map)
 }

@@ -73,8 +73,7 @@ fn read_headers(payload: &Bytes, parts: &Parts<'_>) -> Result<HeaderMap, Respons
     for (name, value) in &single.0 {
         let Some(value) = value else { continue };
         let Some(name) = headers::to_name(&name.0)? else { continue };
-        map.remove(&name);
-        headers::append(&mut map, &name, &value.0, Some(payload))?;
+        headers::insert(&mut map, name, &value.0, Some(payload))?;
     }
     for (name, values) in &multi.0 {
         let Some(name) = headers::to_name(&name.0)? else { continue };
