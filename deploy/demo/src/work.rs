@@ -106,6 +106,10 @@ const TILES_IN_ROW: u32 = 12;
 /// Steps after which a point counts as inside the set; doubling it doubles the price of the dark parts.
 const STEPS_MAX: u32 = 160;
 
+/// Angle from one frame to the next, in radians: frames then sample the circle evenly however many there are, so that
+/// the cost grows in step with them. With small steps the first frames, which are cheap, would make short films cheaper.
+const GOLDEN_ANGLE: f64 = 2.399_963_229_728_653;
+
 /// Renders a film of `frames` frames, a walk around the edge of the Mandelbrot set seen as Julia sets, and returns its
 /// contact sheet as JPEG. `cancelled` is asked before each frame.
 ///
@@ -119,8 +123,7 @@ pub fn render(frames: u32, cancelled: impl Fn() -> bool) -> Result<Vec<u8>, Erro
         if cancelled() {
             return Err(Error::Cancelled);
         }
-        // One turn every 120 frames, at a fixed pace: a frame looks the same in a short film and in a long one.
-        let angle = f64::from(frame) * std::f64::consts::TAU / 120.0;
+        let angle = f64::from(frame) * GOLDEN_ANGLE;
         let tile =
             imageops::thumbnail(&julia(0.7885 * angle.cos(), 0.7885 * angle.sin()), TILE.0, TILE.1);
         imageops::replace(

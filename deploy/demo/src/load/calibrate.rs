@@ -41,7 +41,7 @@ pub fn measure(trace: &Trace, speed: f64, cores: usize) -> Result<Pace, work::Er
         thumb: least_of_three(|| work::thumbnail(&posted, 96))?,
         resize_64: least_of_three(|| work::resize(&photo, 64))?,
         resize_1024: least_of_three(|| work::resize(&photo, 1024))?,
-        frame: least_of_three(|| work::render(2, || false))? / 2.0,
+        frame: least_of_three(|| work::render(5, || false))? / 5.0,
     };
     Ok(pace(trace, speed, cores, costs.mean(), costs.frame))
 }

@@ -60,12 +60,8 @@ struct FunctionState {
 
 #[derive(Debug, Deserialize)]
 struct ServiceState {
-    tasks: Vec<TaskState>,
-}
-
-#[derive(Debug, Deserialize)]
-struct TaskState {
-    last_status: String,
+    running: u64,
+    pending: u64,
 }
 
 impl State {
@@ -77,13 +73,9 @@ impl State {
             counts.cold_starts += function.cold_starts;
             counts.throttles += function.throttles;
         }
-        for task in self.services.values().flat_map(|service| &service.tasks) {
-            match task.last_status.as_str() {
-                "RUNNING" => counts.tasks_running += 1,
-                "PROVISIONING" | "PENDING" | "ACTIVATING" => counts.tasks_starting += 1,
-                // On its way out, or gone.
-                _ => {}
-            }
+        for service in self.services.values() {
+            counts.tasks_running += service.running;
+            counts.tasks_starting += service.pending;
         }
         counts
     }
@@ -149,6 +141,21 @@ impl Bill {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_state_is_added_up() {
+        let text = r#"{
+            "functions": {
+                "a": {"environments": [{"id": "x"}, {"id": "y"}], "in_flight": 1, "cold_starts": 3, "throttles": 0},
+                "b": {"environments": [], "in_flight": 0, "cold_starts": 1, "throttles": 4}
+            },
+            "services": {"demo/a": {"desired": 2, "running": 1, "pending": 1, "tasks": []}}
+        }"#;
+        let counts = serde_json::from_str::<State>(text).unwrap().counts();
+        let expected =
+            Counts { environments: 2, busy: 1, cold_starts: 4, throttles: 4, tasks_running: 1, tasks_starting: 1 };
+        assert_eq!(counts, expected);
+    }
 
     #[test]
     fn usage_is_priced_by_the_list() {
