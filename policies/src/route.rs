@@ -5,6 +5,8 @@
 //! into a tree of path segments per host, so that matching costs by the length of the path and not by the number of
 //! routes; only routes with equal host and equal path are tried one after the other.
 
+#[cfg(test)]
+mod laws;
 mod pattern;
 mod table;
 
