@@ -1,0 +1,270 @@
+//! The local cloud's own interface, `/_local/`: what runs, what it has used, and what should go wrong.
+//!
+//! Not signed: it is for a person with curl and for tests, and the cloud listens on loopback.
+
+use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::State,
+    response::{IntoResponse, Json, Response},
+    routing::get,
+};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    Shared,
+    bill::{Bill, FunctionBill, ServiceBill},
+    faults::{EcsOrder, InvokeFault, LambdaOrder, Order},
+};
+
+/// Largest order of faults.
+const ORDER_BYTES_MAX: usize = 64 * 1024;
+
+/// The answer of `GET /_local/state`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// By function name.
+    pub functions: BTreeMap<String, FunctionState>,
+    /// By `cluster/service`.
+    pub services: BTreeMap<String, ServiceState>,
+}
+
+/// One function, now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FunctionState {
+    /// Environments that have asked for their first event and still live.
+    pub environments: Vec<EnvironmentState>,
+    /// Invocations in flight, cold starts included.
+    pub in_flight: u32,
+    /// Invocations that ran since the start.
+    pub invocations: u64,
+    /// Environments started since the start, failed ones included.
+    pub cold_starts: u64,
+    /// Invocations answered with 429.
+    pub throttles: u64,
+    /// Invocations that ended in a function error.
+    pub function_errors: u64,
+}
+
+/// One environment, now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EnvironmentState {
+    /// Unique id, to kill it with a fault.
+    pub id: String,
+    /// Process id.
+    pub pid: u32,
+    /// Whether it is working on an event.
+    pub busy: bool,
+    /// Events it has been given.
+    pub invocations: u64,
+}
+
+/// One service, now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServiceState {
+    /// Desired count.
+    pub desired: u32,
+    /// Tasks running.
+    pub running: usize,
+    /// Tasks on their way.
+    pub pending: usize,
+    /// All tasks, those that are over and kept included.
+    pub tasks: Vec<TaskState>,
+}
+
+/// One task, now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskState {
+    /// ARN, to kill it with a fault.
+    pub arn: String,
+    /// `lastStatus`.
+    pub status: &'static str,
+    /// Where it serves, `address:port`, once it does.
+    pub address: Option<String>,
+    /// Process id while it runs.
+    pub pid: Option<u32>,
+    /// Availability zone.
+    pub zone: String,
+    /// Why it is over.
+    pub stopped_reason: Option<String>,
+}
+
+/// The routes under `/_local/`.
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route(
+            "/_local/state",
+            get(|State(shared): State<Arc<Shared>>| async move { Json(state(&shared)) }),
+        )
+        .route(
+            "/_local/bill",
+            get(|State(shared): State<Arc<Shared>>| async move { Json(bill(&shared)) }),
+        )
+        .route("/_local/faults", axum::routing::post(order).delete(clear))
+}
+
+async fn order(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let refuse =
+        |error: String| (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
+    let Ok(body) = to_bytes(body, ORDER_BYTES_MAX).await else {
+        return refuse(format!("the order is above {ORDER_BYTES_MAX} bytes"));
+    };
+    // axum's reader names the path of the field that is wrong.
+    let order = match Json::<Order>::from_bytes(&body) {
+        Ok(Json(order)) => order,
+        Err(error) => return refuse(error.body_text()),
+    };
+    match place(&shared, order) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refuse(error),
+    }
+}
+
+async fn clear(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+/// Places an order of faults.
+pub(crate) fn place(shared: &Shared, order: Order) -> Result<(), String> {
+    if order.lambda.is_none() && order.ecs.is_none() {
+        return Err("the order is empty; write {\"lambda\": {...}} or {\"ecs\": {...}}".into());
+    }
+    if let Some(order) = order.lambda {
+        place_lambda(shared, order)?;
+    }
+    if let Some(order) = order.ecs {
+        place_ecs(shared, order)?;
+    }
+    Ok(())
+}
+
+fn place_lambda(shared: &Shared, order: LambdaOrder) -> Result<(), String> {
+    let (name, function, fault, count) = match order {
+        LambdaOrder::Throttle { function, reason, count } => {
+            ("throttle", function, InvokeFault::Throttle(reason), count)
+        }
+        LambdaOrder::Error { function, status, kind, count } => {
+            let error_status = StatusCode::from_u16(status).ok();
+            let error_status = error_status.filter(|s| s.is_client_error() || s.is_server_error());
+            let status = error_status
+                .ok_or(format!("lambda.error.status: {status} is not within 400 to 599"))?;
+            ("error", function, InvokeFault::Error { status, kind }, count)
+        }
+        LambdaOrder::Garbage { function, count } => {
+            ("garbage", function, InvokeFault::Garbage, count)
+        }
+        LambdaOrder::Hang { function, count } => ("hang", function, InvokeFault::Hang, count),
+        LambdaOrder::Drop { function, when, count } => {
+            ("drop", function, InvokeFault::Drop(when), count)
+        }
+        LambdaOrder::Kill { environment } => {
+            let killed = shared.lambda.kill(&environment);
+            return killed
+                .then_some(())
+                .ok_or(format!("lambda.kill.environment: there is no `{environment}`"));
+        }
+    };
+    if !shared.lambda.functions.contains_key(&function) {
+        return Err(format!("lambda.{name}.function: there is no `{function}`"));
+    }
+    shared
+        .faults
+        .on_invoke(&function, fault, count)
+        .map_err(|error| format!("lambda.{name}.{error}"))
+}
+
+fn place_ecs(shared: &Shared, order: EcsOrder) -> Result<(), String> {
+    match order {
+        EcsOrder::Down { status: 500 } => {
+            shared.faults.set_ecs_down(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        EcsOrder::Down { status: 503 } => {
+            shared.faults.set_ecs_down(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        EcsOrder::Down { status } => {
+            return Err(format!("ecs.down.status: {status} is not 500 or 503"));
+        }
+        EcsOrder::SlowStart { cluster, service, extra } => {
+            let services = shared.ecs.clusters.get(&cluster);
+            let services =
+                services.ok_or(format!("ecs.slow_start.cluster: there is no `{cluster}`"))?;
+            if !services.contains_key(&service) {
+                return Err(format!("ecs.slow_start.service: there is no `{service}`"));
+            }
+            shared.faults.slow_start(&cluster, &service, extra);
+        }
+        EcsOrder::Kill { task } => {
+            if !shared.ecs.kill(&task) {
+                return Err(format!("ecs.kill.task: no process runs for `{task}`"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What runs now.
+pub(crate) fn state(shared: &Shared) -> Snapshot {
+    let functions = shared.lambda.functions.iter().map(|(name, function)| {
+        let environments = function.environments().into_iter().map(|e| EnvironmentState {
+            id: e.id.clone(),
+            pid: e.process.pid,
+            busy: e.busy.load(Relaxed),
+            invocations: e.invocations.load(Relaxed),
+        });
+        let usage = &function.usage;
+        let state = FunctionState {
+            environments: environments.collect(),
+            in_flight: function.running(),
+            invocations: usage.requests.load(Relaxed),
+            cold_starts: usage.cold_starts.load(Relaxed),
+            throttles: usage.throttles.load(Relaxed),
+            function_errors: usage.function_errors.load(Relaxed),
+        };
+        (name.clone(), state)
+    });
+    let services = shared.ecs.services().map(|service| {
+        let tasks = service.tasks().into_iter().map(|task| {
+            let state = task.state();
+            TaskState {
+                arn: task.arn.clone(),
+                status: state.status.name(),
+                address: state.address.map(|a| a.to_string()),
+                pid: state.pid,
+                zone: task.zone.clone(),
+                stopped_reason: state.stopped_reason,
+            }
+        });
+        let (running, pending) = service.counts();
+        let state =
+            ServiceState { desired: service.desired().0, running, pending, tasks: tasks.collect() };
+        (format!("{}/{}", service.cluster, service.name), state)
+    });
+    Snapshot { functions: functions.collect(), services: services.collect() }
+}
+
+/// What has been used so far.
+pub(crate) fn bill(shared: &Shared) -> Bill {
+    let functions = shared.lambda.functions.iter().map(|(name, function)| {
+        let usage = &function.usage;
+        let (memory_mib, billed_ms) = (function.config.memory, usage.billed_ms.load(Relaxed));
+        let bill = FunctionBill {
+            requests: usage.requests.load(Relaxed),
+            billed_ms,
+            mb_ms: billed_ms * u64::from(memory_mib),
+            init_ms: usage.init_ms.load(Relaxed),
+            memory_mib,
+        };
+        (name.clone(), bill)
+    });
+    let services = shared.ecs.services().map(|service| {
+        let (vcpu_milli, memory_mib) = (service.config.vcpu_milli, service.config.memory);
+        let bill = ServiceBill { task_ms: service.task_ms(), vcpu_milli, memory_mib };
+        (format!("{}/{}", service.cluster, service.name), bill)
+    });
+    Bill { functions: functions.collect(), services: services.collect() }
+}

@@ -1,0 +1,419 @@
+//! What the local cloud runs: functions and services, read from YAML or built in Rust.
+//!
+//! A key that is not known is an error with its line and column, because a misspelt limit that is silently ignored
+//! makes a test pass for the wrong reason.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+
+use crate::units;
+
+/// The whole configuration. Build it in Rust with [`Config::new`], or read it with [`Config::parse`].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this file's form: 1.
+    pub version: u32,
+    /// Region in ARNs, and the only one whose signatures are accepted.
+    #[serde(default = "default_region")]
+    pub region: String,
+    /// Account in ARNs: twelve digits.
+    #[serde(default = "default_account")]
+    pub account: String,
+    /// Invocations that may run at once in the account (AWS's default quota: 1000).
+    #[serde(default = "default_account_concurrency")]
+    pub account_concurrency: u32,
+    /// How many times faster than real the cloud's lags pass: more than 0, up to 100,000.
+    #[serde(default = "default_time_scale")]
+    pub time_scale: f64,
+    /// Lambda functions by name.
+    #[serde(default)]
+    pub functions: BTreeMap<String, Function>,
+    /// ECS clusters by name.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, Cluster>,
+}
+
+/// A Lambda function: a command that speaks the Runtime API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// Program and arguments of an environment's process.
+    pub command: Vec<String>,
+    /// Environment variables, beside `PATH`, `HOME`, `TMPDIR` and the ones Lambda sets.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Memory in MiB, 128 to 10,240. It is billed and reported; the process is not held to it.
+    #[serde(default = "default_function_memory", deserialize_with = "units::mebibytes")]
+    pub memory: u32,
+    /// How long one invocation may take, up to 15 minutes. Real time.
+    #[serde(default = "default_timeout", deserialize_with = "units::duration")]
+    pub timeout: Duration,
+    /// Aliases and versions the function answers to, beside its bare name. They share their environments.
+    #[serde(default)]
+    pub qualifiers: Vec<String>,
+    /// Reserved concurrency: a limit, and taken from what all others share. 0 turns the function off.
+    #[serde(default)]
+    pub reserved_concurrency: Option<u32>,
+    /// An environment idle for so long is reaped. Divided by the time scale.
+    #[serde(default = "default_idle", deserialize_with = "units::duration")]
+    pub idle: Duration,
+    /// Time before a new environment's process starts; stands for the VM and the image. Divided by the time scale.
+    #[serde(default, deserialize_with = "units::duration")]
+    pub start_delay: Duration,
+    /// How long a process may take to ask for its first event before it is started once more. Real time.
+    #[serde(default = "default_init_timeout", deserialize_with = "units::duration")]
+    pub init_timeout: Duration,
+    /// How environments are initialised.
+    #[serde(default)]
+    pub init_type: InitType,
+}
+
+/// How environments of a function are initialised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitType {
+    /// The process starts when it is needed.
+    #[default]
+    OnDemand,
+    /// As a snapshot is restored: the process starts for real, `restore/next` exists, and init is not billed.
+    SnapStart,
+}
+
+impl InitType {
+    /// The value of `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::SnapStart => "snap-start",
+        }
+    }
+}
+
+/// An ECS cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Services by name.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+}
+
+/// An ECS service: a command that serves HTTP on `HOST`:`PORT`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Program and arguments of a task's process.
+    pub command: Vec<String>,
+    /// Environment variables, beside `PATH`, `HOME`, `TMPDIR`, `HOST` and `PORT`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The container's port; with `network: bridge` the host port differs.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// Desired count at the start.
+    #[serde(default = "default_desired")]
+    pub desired: u32,
+    /// From the decision to run a task to its process (Fargate: 30 s to 90 s). Divided by the time scale.
+    #[serde(default = "default_start_lag", deserialize_with = "units::duration")]
+    pub start_lag: Duration,
+    /// From SIGTERM to SIGKILL, up to 120 s. Divided by the time scale.
+    #[serde(default = "default_stop_timeout", deserialize_with = "units::duration")]
+    pub stop_timeout: Duration,
+    /// Thousandths of a vCPU (written as `vcpu: 0.25`). Billed; the process is not held to it.
+    #[serde(
+        default = "default_vcpu_milli",
+        rename = "vcpu",
+        deserialize_with = "units::vcpu_milli"
+    )]
+    pub vcpu_milli: u32,
+    /// Memory in MiB. Billed; the process is not held to it.
+    #[serde(default = "default_service_memory", deserialize_with = "units::mebibytes")]
+    pub memory: u32,
+    /// Availability zones over which tasks are spread; by default three of the region.
+    #[serde(default)]
+    pub zones: Vec<String>,
+    /// How tasks get their addresses.
+    #[serde(default)]
+    pub network: Network,
+    /// Tasks there is room for; a desired count beyond it is accepted and not reached, as on a full cluster.
+    #[serde(default = "default_max")]
+    pub max: u32,
+}
+
+/// How tasks get their addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// An own 127.x.y.z address a task, as `awsvpc` mode gives it an own interface. Needs Linux.
+    #[default]
+    Awsvpc,
+    /// 127.0.0.1 and a free host port, listed in `networkBindings`.
+    Bridge,
+}
+
+/// Most functions, and most services, one local cloud runs: each may start processes.
+const ENTRIES_MAX: usize = 1000;
+/// Most tasks a service may have unless it says otherwise: processes on one machine, not a cluster's quota.
+const TASKS_MAX: u32 = 100;
+
+fn default_region() -> String {
+    "eu-west-1".into()
+}
+fn default_account() -> String {
+    "123456789012".into()
+}
+fn default_account_concurrency() -> u32 {
+    1000
+}
+fn default_time_scale() -> f64 {
+    1.0
+}
+fn default_function_memory() -> u32 {
+    1769
+}
+fn default_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+fn default_idle() -> Duration {
+    Duration::from_mins(5)
+}
+fn default_init_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+fn default_port() -> u16 {
+    8080
+}
+fn default_desired() -> u32 {
+    1
+}
+fn default_start_lag() -> Duration {
+    Duration::from_secs(30)
+}
+fn default_stop_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+fn default_vcpu_milli() -> u32 {
+    1000
+}
+fn default_service_memory() -> u32 {
+    2048
+}
+fn default_max() -> u32 {
+    TASKS_MAX
+}
+
+impl Config {
+    /// An empty cloud in `eu-west-1` with AWS's default limits, in real time.
+    pub fn new() -> Self {
+        Self {
+            version: 1,
+            region: default_region(),
+            account: default_account(),
+            account_concurrency: default_account_concurrency(),
+            time_scale: default_time_scale(),
+            functions: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a configuration from YAML.
+    ///
+    /// # Errors
+    /// Syntax and unknown keys with line and column; then everything [`Config::check`] finds.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = serde_saphyr::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot hold; [`crate::start`] does it for configurations built in Rust too.
+    ///
+    /// # Errors
+    /// Lists all problems, each with the path of the key and the fix.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let mut problems = Vec::new();
+        let mut check = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(problem);
+            }
+        };
+        check(self.version == 1, format!("version: {} is not supported; write 1", self.version));
+        check(
+            is_name(&self.region),
+            format!("region: `{}` is not a region, like eu-west-1", self.region),
+        );
+        check(
+            self.account.len() == 12 && self.account.bytes().all(|b| b.is_ascii_digit()),
+            format!("account: `{}` is not twelve digits; put quotes around it", self.account),
+        );
+        check(
+            0.0 < self.time_scale && self.time_scale <= 100_000.0,
+            format!(
+                "time_scale: {} is out of range; write a number above 0, up to 100000",
+                self.time_scale
+            ),
+        );
+        check(self.functions.len() <= ENTRIES_MAX, format!("functions: more than {ENTRIES_MAX}"));
+        for (name, f) in &self.functions {
+            let at = format!("functions.{name}");
+            check(is_name(name), format!("{at}: a name has letters, digits, - and _, at most 64"));
+            check(
+                !f.command.is_empty(),
+                format!("{at}.command: is empty; write [program, argument...]"),
+            );
+            check(
+                (128..=10_240).contains(&f.memory),
+                format!("{at}.memory: {} MiB is not within 128 to 10240", f.memory),
+            );
+            check(
+                (Duration::from_millis(1)..=Duration::from_mins(15)).contains(&f.timeout),
+                format!("{at}.timeout: {:?} is not within 1ms to 15m", f.timeout),
+            );
+            check(!f.idle.is_zero(), format!("{at}.idle: must be above 0"));
+            check(!f.init_timeout.is_zero(), format!("{at}.init_timeout: must be above 0"));
+            for qualifier in &f.qualifiers {
+                check(
+                    is_name(qualifier),
+                    format!("{at}.qualifiers: `{qualifier}` is no alias or version"),
+                );
+            }
+        }
+        let reserved: u64 =
+            self.functions.values().filter_map(|f| f.reserved_concurrency.map(u64::from)).sum();
+        check(
+            reserved <= u64::from(self.account_concurrency),
+            format!(
+                "account_concurrency: {} is less than the {reserved} that functions reserve",
+                self.account_concurrency
+            ),
+        );
+        let services = self.clusters.values().map(|c| c.services.len()).sum::<usize>();
+        check(services <= ENTRIES_MAX, format!("clusters: more than {ENTRIES_MAX} services"));
+        for (cluster, services) in &self.clusters {
+            check(
+                is_name(cluster),
+                format!("clusters.{cluster}: a name has letters, digits, - and _, at most 64"),
+            );
+            for (name, s) in &services.services {
+                let at = format!("clusters.{cluster}.services.{name}");
+                check(
+                    is_name(name),
+                    format!("{at}: a name has letters, digits, - and _, at most 64"),
+                );
+                check(
+                    !s.command.is_empty(),
+                    format!("{at}.command: is empty; write [program, argument...]"),
+                );
+                check(s.port != 0, format!("{at}.port: must be within 1 to 65535"));
+                check(
+                    s.stop_timeout <= Duration::from_mins(2),
+                    format!(
+                        "{at}.stop_timeout: {:?} is more than 120s, the most Fargate allows",
+                        s.stop_timeout
+                    ),
+                );
+            }
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        anyhow::bail!("the local cloud's configuration has problems:\n  {}", problems.join("\n  "))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Function {
+    /// A function of default memory, timeout and idle time that runs `command`.
+    pub fn new(command: Vec<String>) -> Self {
+        Self {
+            command,
+            env: BTreeMap::new(),
+            memory: default_function_memory(),
+            timeout: default_timeout(),
+            qualifiers: Vec::new(),
+            reserved_concurrency: None,
+            idle: default_idle(),
+            start_delay: Duration::ZERO,
+            init_timeout: default_init_timeout(),
+            init_type: InitType::default(),
+        }
+    }
+}
+
+impl Service {
+    /// A service with one task of 1 vCPU and 2 GiB that runs `command`.
+    pub fn new(command: Vec<String>) -> Self {
+        Self {
+            command,
+            env: BTreeMap::new(),
+            port: default_port(),
+            desired: default_desired(),
+            start_lag: default_start_lag(),
+            stop_timeout: default_stop_timeout(),
+            vcpu_milli: default_vcpu_milli(),
+            memory: default_service_memory(),
+            zones: Vec::new(),
+            network: Network::default(),
+            max: default_max(),
+        }
+    }
+}
+
+/// Names go into ARNs, paths and addresses; AWS's own limit for functions is 64.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "version: 1\nfunctions:\n  thumb:\n    command: [app]\n    memory: 512MiB\n    timeout: 3s\n\
+        clusters:\n  prod:\n    services:\n      web: { command: [app], vcpu: 0.25, memory: 2GiB, network: bridge }\n";
+
+    #[test]
+    fn a_small_file_is_read_with_defaults() {
+        let config = Config::parse(SMALL).unwrap();
+        let thumb = &config.functions["thumb"];
+        assert_eq!((thumb.memory, thumb.timeout), (512, Duration::from_secs(3)));
+        assert_eq!(thumb.idle, Duration::from_secs(300));
+        let web = &config.clusters["prod"].services["web"];
+        assert_eq!(
+            (web.vcpu_milli, web.memory, web.network, web.port),
+            (250, 2048, Network::Bridge, 8080)
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place() {
+        let error = Config::parse(&SMALL.replace("timeout", "time_out")).unwrap_err().to_string();
+        assert!(error.contains("time_out"), "{error}");
+        assert!(error.contains("line 6") && error.contains("column 5"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_unit_is_an_error_with_its_place_and_the_fix() {
+        let error = Config::parse(&SMALL.replace("512MiB", "512MB")).unwrap_err().to_string();
+        assert!(error.contains("line 5") && error.contains("like `512MiB`"), "{error}");
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let text = SMALL.replace("version: 1", "version: 2\naccount_concurrency: 1");
+        let text = text.replace("512MiB", "64MiB\n    reserved_concurrency: 7");
+        let error = Config::parse(&text).unwrap_err().to_string();
+        for part in
+            ["version: 2", "functions.thumb.memory", "account_concurrency: 1 is less than the 7"]
+        {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+}

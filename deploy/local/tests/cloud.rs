@@ -1,0 +1,10 @@
+//! The local cloud over its sockets, with real processes and requests signed by AWS's own library.
+
+#[path = "cloud/admin.rs"]
+mod admin;
+#[path = "cloud/ecs.rs"]
+mod ecs;
+#[path = "cloud/lambda.rs"]
+mod lambda;
+#[path = "cloud/support.rs"]
+mod support;
