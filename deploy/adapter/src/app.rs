@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::Args;
 use crate::connection::{Connection, SendError};
@@ -71,7 +71,6 @@ impl App {
 
     /// Waits until the app answers `path` with a status below 500.
     pub(crate) async fn ready(&mut self, path: &str, within: Duration) -> Result<(), StartError> {
-        let deadline = Instant::now() + within;
         let mut last = String::from("no answer");
         let asked = async {
             loop {
@@ -84,7 +83,7 @@ impl App {
             }
         };
         let asked = tokio::select! {
-            asked = timeout_at(deadline, asked) => asked,
+            asked = timeout(within, asked) => asked,
             status = self.child.wait() => return Err(StartError::Exited(known(status))),
         };
         asked.map_err(|_| StartError::NotReady {
