@@ -122,6 +122,10 @@ impl Prices {
     }
 
     /// Returns the built-in prices of [`Prices::FALLBACK_REGION`].
+    ///
+    /// # Panics
+    ///
+    /// Never: a test parses the built-in list.
     pub fn fallback() -> Self {
         Self::parse(include_str!("../prices/us-east-1.yaml"))
             .expect("the built-in price list is tested")
@@ -243,6 +247,10 @@ struct LambdaPrices {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit belongs to the name; all happen to be per hour"
+)]
 struct FargatePrices {
     x86_vcpu_hour: Price,
     x86_gb_hour: Price,

@@ -71,6 +71,7 @@ impl Lane {
     }
 
     /// Returns the lane that is not this one.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Lambda => Self::Container,
@@ -242,7 +243,7 @@ pub fn decide(
         (true, true) => class.home(),
         (only_lambda, _) => {
             let lane = if only_lambda { Lane::Lambda } else { Lane::Container };
-            let one_lane = ruled_out.of(lane.other()).any(|cause| cause.is_absent());
+            let one_lane = ruled_out.of(lane.other()).any(Cause::is_absent);
             let reason = if one_lane { Reason::OnlyLane } else { Reason::HardRule };
             return if usable(lane) { go(lane, reason) } else { refuse };
         }

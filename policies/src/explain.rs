@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use crate::{
     cost::PicoUsd,
-    decide::marathon_share,
     decide::{
         Belief, Body, Cause, Class, Decision, Facts, LAMBDA_EVENT_MAX, Lane, LaneStates, MIN_SEEN,
-        Reason, Refusal,
+        Reason, Refusal, marathon_share,
     },
     policy::{Mode, Route, Service},
     units::{show_duration, show_size},
@@ -30,8 +29,8 @@ pub fn explain(
 ) -> Vec<String> {
     let mut lines =
         vec![format!("route {} ({}) -> service {}", route.name, route.place, service.name)];
-    lines.push(class_line(route, service, belief, decision));
-    lines.push(lane_line(route, belief, decision));
+    lines.push(class_line(route, service, belief, *decision));
+    lines.push(lane_line(route, belief, *decision));
     for lane in Lane::ALL {
         let against: Vec<String> = decision
             .ruled_out
@@ -49,7 +48,7 @@ pub fn explain(
 }
 
 /// Says what the request is taken for: `marathon: p95 4.1s of 212 seen (sprinter up to 1s)`.
-fn class_line(route: &Route, service: &Service, belief: &Belief, decision: &Decision) -> String {
+fn class_line(route: &Route, service: &Service, belief: &Belief, decision: Decision) -> String {
     let class = decision.class.as_str();
     let bound = show_duration(route.auto.sprinter_up_to);
     if route.class.is_some() {
@@ -82,7 +81,7 @@ fn class_line(route: &Route, service: &Service, belief: &Belief, decision: &Deci
 }
 
 /// Says where it goes: `container: home of marathons, $0.00012 against $0.00031 on lambda`.
-fn lane_line(route: &Route, belief: &Belief, decision: &Decision) -> String {
+fn lane_line(route: &Route, belief: &Belief, decision: Decision) -> String {
     let Some(lane) = decision.lane else {
         let why = match decision.refusal() {
             Some(Refusal::TooLarge) => {

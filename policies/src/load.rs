@@ -19,7 +19,7 @@ use crate::{
     problem::{Place, Problem, Problems},
     spec::{
         self, Spec,
-        fields::{Sink, Value},
+        fields::{Sink, Written},
     },
 };
 
@@ -87,7 +87,7 @@ impl<'s> Gathering<'s> {
     /// Reads `main` and everything it includes.
     fn gather(&mut self, main: &str) -> Spec {
         let mut all = self.file(main, true, None).unwrap_or_default();
-        let mut pending: Vec<Value<String>> = std::mem::take(&mut all.include);
+        let mut pending: Vec<Written<String>> = std::mem::take(&mut all.include);
         pending.reverse();
         while let Some(include) = pending.pop() {
             for name in self.included(&include) {
@@ -111,7 +111,7 @@ impl<'s> Gathering<'s> {
     }
 
     /// Returns the names of the files that an `include` entry stands for; relative to the file that holds it.
-    fn included(&self, include: &Value<String>) -> Vec<String> {
+    fn included(&self, include: &Written<String>) -> Vec<String> {
         let folder =
             include.place.file.rfind('/').map_or("", |slash| &include.place.file[..=slash]);
         let pattern = match &*include.value {
@@ -129,21 +129,18 @@ impl<'s> Gathering<'s> {
     }
 
     /// Reads one file; notes what is wrong with it.
-    fn file(&mut self, name: &str, main: bool, include: Option<&Value<String>>) -> Option<Spec> {
+    fn file(&mut self, name: &str, main: bool, include: Option<&Written<String>>) -> Option<Spec> {
         self.seen.insert(name.to_owned());
         let file: Arc<str> = name.into();
         let text = match self.source.read(name) {
             Ok(text) => text,
             Err(error) => {
                 self.incomplete = true;
-                match include {
-                    Some(include) => {
-                        include.problem(&self.sink, format!("cannot read `{name}`: {error}"))
-                    }
-                    None => {
-                        let place = Place { file, line: 0, column: 0 };
-                        self.sink.add(place, "", format!("cannot be read: {error}"));
-                    }
+                if let Some(include) = include {
+                    include.problem(&self.sink, format!("cannot read `{name}`: {error}"));
+                } else {
+                    let place = Place { file, line: 0, column: 0 };
+                    self.sink.add(place, "", format!("cannot be read: {error}"));
                 }
                 return None;
             }

@@ -13,7 +13,7 @@ pub(crate) mod service;
 
 use self::{
     common::Common,
-    fields::{Fields, Sink, Value},
+    fields::{Fields, Sink, Written},
     global::Global,
     route::RouteSpec,
     service::ServiceSpec,
@@ -24,7 +24,7 @@ use crate::{node::Node, problem::Place};
 #[derive(Debug, Default)]
 pub(crate) struct Spec {
     pub(crate) global: Global,
-    pub(crate) include: Vec<Value<String>>,
+    pub(crate) include: Vec<Written<String>>,
     pub(crate) defaults: Common,
     pub(crate) services: Vec<ServiceSpec>,
     pub(crate) routes: Vec<RouteSpec>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cost::{PicoUsd, decimal_usd};
 
 /// The longest duration that a policy may name: a year. Longer is a slip, and sums of such cannot overflow.
-pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 const NANOS: u64 = 1_000_000_000;
 
@@ -127,8 +127,8 @@ pub fn money(text: &str) -> Result<Spend, String> {
     let amount = text.strip_prefix('$').ok_or_else(expected)?;
     let (amount, per) = match amount.split_once('/') {
         None => (amount, None),
-        Some((amount, "hour")) => (amount, Some(Duration::from_secs(3600))),
-        Some((amount, "day")) => (amount, Some(Duration::from_secs(86_400))),
+        Some((amount, "hour")) => (amount, Some(Duration::from_hours(1))),
+        Some((amount, "day")) => (amount, Some(Duration::from_hours(24))),
         Some(_) => return Err(expected()),
     };
     Ok(Spend { amount: decimal_usd(amount).ok_or_else(expected)?, per })
@@ -140,13 +140,14 @@ pub fn show_duration(duration: Duration) -> String {
     match us {
         0 => "0s".to_owned(),
         1..1_000 => format!("{us}us"),
-        1_000..10_000 => trim(format!("{:.1}", us as f64 / 1e3), "ms"),
+        1_000..10_000 => trim(&format!("{:.1}", us as f64 / 1e3), "ms"),
         10_000..1_000_000 => format!("{}ms", us / 1_000),
-        1_000_000..60_000_000 => trim(format!("{:.1}", us as f64 / 1e6), "s"),
+        1_000_000..60_000_000 => trim(&format!("{:.1}", us as f64 / 1e6), "s"),
         _ => {
             let seconds = duration.as_secs();
             let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-            parts.iter().filter(|(n, _)| *n != 0).map(|(n, unit)| format!("{n}{unit}")).collect()
+            let written = parts.iter().filter(|(count, _)| *count != 0);
+            written.fold(String::new(), |text, (count, unit)| format!("{text}{count}{unit}"))
         }
     }
 }
@@ -158,8 +159,8 @@ pub fn show_size(bytes: u64) -> String {
     fits.map_or_else(|| format!("{bytes}B"), |(unit, name)| format!("{}{name}", bytes / unit))
 }
 
-fn trim(number: String, unit: &str) -> String {
-    format!("{}{unit}", number.strip_suffix(".0").unwrap_or(&number))
+fn trim(number: &str, unit: &str) -> String {
+    format!("{}{unit}", number.strip_suffix(".0").unwrap_or(number))
 }
 
 /// Splits `1.5s` into `1.5` and `s`; a number has digits on both sides of its one point, and no sign.
@@ -235,8 +236,7 @@ mod tests {
         for wrong in ["10", "101%", "-1%", "%"] {
             assert!(percent(wrong).is_err(), "{wrong}");
         }
-        let day =
-            Spend { amount: PicoUsd(5_000_000_000_000), per: Some(Duration::from_secs(86_400)) };
+        let day = Spend { amount: PicoUsd(5_000_000_000_000), per: Some(Duration::from_hours(24)) };
         assert_eq!(money("$5/day"), Ok(day));
         assert_eq!(money("$0.25").map(|spend| spend.amount), Ok(PicoUsd(250_000_000_000)));
         for wrong in ["5", "$", "$5/week", "$-5", "€5"] {

@@ -83,7 +83,10 @@ fn ask<'p>(policy: &'p Policy, path: &'p str) -> Asked<'p> {
 const LAMBDA: Option<Lane> = Some(Lane::Lambda);
 const CONTAINER: Option<Lane> = Some(Lane::Container);
 
-fn check(rows: &[(&str, Asked<'_>, Option<Lane>, Reason, Option<Lane>)]) {
+/// What is shown, what is asked, and the lane, reason and spill that must come out.
+type Row<'p> = (&'static str, Asked<'p>, Option<Lane>, Reason, Option<Lane>);
+
+fn check(rows: &[Row<'_>]) {
     for (what, asked, lane, reason, spill) in rows {
         let decision = asked.decide();
         assert_eq!(
@@ -305,7 +308,7 @@ fn an_explanation_reads_in_one_breath() {
     let service = policy.service(route.route().service);
     let belief = seen(Duration::from_millis(4100)).with_costs(service, &prices);
     let asked =
-        |belief, lanes, facts| Asked { belief, lanes, facts, ..ask(&policy, "/auto") }.explain();
+        |belief, lanes, facts| Asked { facts, belief, lanes, ..ask(&policy, "/auto") }.explain();
     insta::assert_snapshot!(asked(belief, READY, Facts::PLAIN), @"
     route /auto (policy.yaml:14) -> service thumb
     marathon: p95 4.1s of 212 seen (sprinter up to 1s)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     policy::{Auto, Mode, Objective, Priority, Retry, Timeouts},
-    spec::{common::Common, defaults, fields::Value},
+    spec::{common::Common, defaults, fields::Written},
 };
 
 /// The levels that apply, the nearest first.
@@ -20,7 +20,11 @@ impl<'a> Levels<'a> {
         self.0.iter().copied().find_map(get)
     }
 
-    fn or<T: Clone + 'a>(self, get: impl Fn(&'a Common) -> Option<&'a Value<T>>, default: T) -> T {
+    fn or<T: Clone + 'a>(
+        self,
+        get: impl Fn(&'a Common) -> Option<&'a Written<T>>,
+        default: T,
+    ) -> T {
         self.nearest(get).map_or(default, |written| written.value.clone())
     }
 
@@ -74,7 +78,7 @@ impl<'a> Levels<'a> {
 
     fn or_none<T: Copy + 'a>(
         self,
-        get: impl Fn(&'a Common) -> Option<&'a Value<T>>,
+        get: impl Fn(&'a Common) -> Option<&'a Written<T>>,
         default: Option<T>,
     ) -> Option<T> {
         self.nearest(get).map(|written| written.value).or(default)
@@ -94,7 +98,7 @@ impl<'a> Levels<'a> {
 }
 
 /// Returns the value written, or the default.
-pub(super) fn or<T: Clone>(written: Option<&Value<T>>, default: T) -> T {
+pub(super) fn or<T: Clone>(written: Option<&Written<T>>, default: T) -> T {
     written.map_or(default, |written| written.value.clone())
 }
 

@@ -15,7 +15,6 @@ pub(crate) fn expand(
     problems: &mut Vec<Problem>,
 ) {
     match &mut node.kind {
-        Kind::Null => {}
         Kind::Text(text) if text.contains("${") => match expanded(text, env) {
             Ok(expanded) => *text = expanded,
             Err(message) => {
@@ -28,7 +27,7 @@ pub(crate) fn expand(
                 node.kind = Kind::Null;
             }
         },
-        Kind::Text(_) => {}
+        Kind::Null | Kind::Text(_) => {}
         Kind::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 expand(item, &format!("{field}[{index}]"), env, problems);

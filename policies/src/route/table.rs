@@ -192,15 +192,13 @@ fn insert(nodes: &mut Vec<Growing>, root: u32, path: &PathPattern, id: RouteId) 
         let segments = path.strip_prefix('/').map(|path| path.split('/'));
         let mut node = root;
         for segment in segments.into_iter().flatten() {
-            node = match nodes[node as usize].children.get(segment) {
-                Some(child) => *child,
-                None => {
-                    let child = grow(nodes);
-                    nodes[child as usize].parent = Some(node);
-                    nodes[node as usize].children.insert(segment.into(), child);
-                    child
-                }
-            };
+            let known = nodes[node as usize].children.get(segment).copied();
+            node = known.unwrap_or_else(|| {
+                let child = grow(nodes);
+                nodes[child as usize].parent = Some(node);
+                nodes[node as usize].children.insert(segment.into(), child);
+                child
+            });
         }
         node as usize
     };
@@ -210,16 +208,15 @@ fn insert(nodes: &mut Vec<Growing>, root: u32, path: &PathPattern, id: RouteId) 
             let node = at(nodes, path);
             nodes[node].exact.push(id);
         }
-        PathPattern::Prefix(prefix) => match prefix.strip_suffix('/') {
-            Some(parent) => {
+        PathPattern::Prefix(prefix) => {
+            if let Some(parent) = prefix.strip_suffix('/') {
                 let node = at(nodes, parent);
                 nodes[node].below.push(id);
-            }
-            None => {
+            } else {
                 let node = at(nodes, prefix);
                 nodes[node].at.push(id);
             }
-        },
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 
 use super::{
-    fields::{Fields, Value},
+    fields::{Fields, Written},
     scalar::{self, Idempotent},
 };
 use crate::{
@@ -17,24 +17,24 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Common {
     /// Read by `defaults` and services only.
-    pub(crate) mode: Option<Value<Mode>>,
-    pub(crate) connect: Option<Value<Duration>>,
-    pub(crate) queue: Option<Value<Duration>>,
-    pub(crate) first_byte: Option<Value<Duration>>,
-    pub(crate) idle: Option<Value<Duration>>,
-    pub(crate) total: Option<Value<Duration>>,
+    pub(crate) mode: Option<Written<Mode>>,
+    pub(crate) connect: Option<Written<Duration>>,
+    pub(crate) queue: Option<Written<Duration>>,
+    pub(crate) first_byte: Option<Written<Duration>>,
+    pub(crate) idle: Option<Written<Duration>>,
+    pub(crate) total: Option<Written<Duration>>,
     pub(crate) did_not_run: Option<bool>,
-    pub(crate) retry_budget: Option<Value<f64>>,
+    pub(crate) retry_budget: Option<Written<f64>>,
     pub(crate) idempotent_by: Option<(Vec<Method>, Vec<HeaderName>)>,
-    pub(crate) buffer: Option<Value<u64>>,
-    pub(crate) sprinter_up_to: Option<Value<Duration>>,
-    pub(crate) prior: Option<Value<Duration>>,
+    pub(crate) buffer: Option<Written<u64>>,
+    pub(crate) sprinter_up_to: Option<Written<Duration>>,
+    pub(crate) prior: Option<Written<Duration>>,
     pub(crate) size_by: Option<SizeBy>,
-    pub(crate) priority: Option<Value<Priority>>,
-    pub(crate) decision_header: Option<Value<bool>>,
-    pub(crate) p99: Option<Value<Duration>>,
-    pub(crate) success: Option<Value<f64>>,
-    pub(crate) window: Option<Value<Duration>>,
+    pub(crate) priority: Option<Written<Priority>>,
+    pub(crate) decision_header: Option<Written<bool>>,
+    pub(crate) p99: Option<Written<Duration>>,
+    pub(crate) success: Option<Written<f64>>,
+    pub(crate) window: Option<Written<Duration>>,
 }
 
 impl Common {
@@ -102,7 +102,7 @@ fn size_by(auto: &mut Fields<'_, '_>) -> Option<SizeBy> {
         return item.value(auto.sink, content_length).map(|_| SizeBy::ContentLength);
     }
     let mut fields = auto.fields("size_by")?;
-    let query: Option<Value<Arc<str>>> = fields.value("query", scalar::text);
+    let query: Option<Written<Arc<str>>> = fields.value("query", scalar::text);
     let header = fields.value("header", scalar::header);
     let found = match (query, header) {
         (Some(query), Some(header)) => {

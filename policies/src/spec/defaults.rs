@@ -44,7 +44,7 @@ pub(crate) const TIMEOUTS: Timeouts = Timeouts {
     // About what a cold start costs: waiting longer for a slot than for an environment is a bad trade.
     queue: Duration::from_millis(200),
     first_byte: Duration::from_secs(20),
-    idle: Duration::from_secs(60),
+    idle: Duration::from_mins(1),
     total: Duration::from_secs(30),
 };
 

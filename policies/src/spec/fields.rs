@@ -40,13 +40,13 @@ impl Sink {
 
 /// A value that was read, and what a later check needs to speak about it.
 #[derive(Debug, Clone)]
-pub(crate) struct Value<T> {
+pub(crate) struct Written<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
     pub(crate) field: String,
 }
 
-impl<T> Value<T> {
+impl<T> Written<T> {
     pub(crate) fn problem(&self, sink: &Sink, message: impl Into<String>) {
         sink.add(self.place.clone(), self.field.clone(), message);
     }
@@ -65,12 +65,12 @@ impl Item<'_> {
         &self,
         sink: &Sink,
         parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Value<T>> {
+    ) -> Option<Written<T>> {
         let (place, field) = (self.node.place.clone(), self.field.clone());
         let message = match &self.node.kind {
             Kind::Null => return None,
             Kind::Text(text) => match parse(text) {
-                Ok(value) => return Some(Value { value, place, field }),
+                Ok(value) => return Some(Written { value, place, field }),
                 Err(message) => message,
             },
             Kind::List(_) => "expected one value, got a list".to_owned(),
@@ -128,10 +128,10 @@ impl<'n, 's> Fields<'n, 's> {
     }
 
     /// Returns all fields, for mappings whose keys the writer chooses.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (Value<String>, &'n Node)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Written<String>, &'n Node)> {
         self.entries.iter().map(|(key, node)| {
             (
-                Value {
+                Written {
                     value: key.name.clone(),
                     place: key.place.clone(),
                     field: self.path_of(&key.name),
@@ -165,7 +165,7 @@ impl<'n, 's> Fields<'n, 's> {
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Value<T>> {
+    ) -> Option<Written<T>> {
         self.item(name)?.value(self.sink, parse)
     }
 
@@ -174,7 +174,7 @@ impl<'n, 's> Fields<'n, 's> {
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Vec<Value<T>> {
+    ) -> Vec<Written<T>> {
         let Some(item) = self.item(name) else { return vec![] };
         let items = match &item.node.kind {
             Kind::Text(_) => vec![item],

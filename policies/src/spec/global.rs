@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    fields::{Fields, Value},
+    fields::{Fields, Written},
     scalar,
 };
 use crate::{
@@ -15,20 +15,20 @@ use crate::{
 /// The main file's own fields; `None` takes the default.
 #[derive(Debug, Default)]
 pub(crate) struct Global {
-    pub(crate) region: Option<Value<Arc<str>>>,
-    pub(crate) endpoint_url: Option<Value<Arc<str>>>,
-    pub(crate) http: Option<Value<SocketAddr>>,
-    pub(crate) health: Option<Value<Arc<str>>>,
-    pub(crate) trust_forwarded_from: Vec<Value<Network>>,
-    pub(crate) idle_timeout: Option<Value<Duration>>,
-    pub(crate) metrics: Option<Value<Option<SocketAddr>>>,
-    pub(crate) admin: Option<Value<Option<SocketAddr>>>,
+    pub(crate) region: Option<Written<Arc<str>>>,
+    pub(crate) endpoint_url: Option<Written<Arc<str>>>,
+    pub(crate) http: Option<Written<SocketAddr>>,
+    pub(crate) health: Option<Written<Arc<str>>>,
+    pub(crate) trust_forwarded_from: Vec<Written<Network>>,
+    pub(crate) idle_timeout: Option<Written<Duration>>,
+    pub(crate) metrics: Option<Written<Option<SocketAddr>>>,
+    pub(crate) admin: Option<Written<Option<SocketAddr>>>,
     pub(crate) access_log: Option<AccessLog>,
-    pub(crate) connections: Option<Value<u32>>,
-    pub(crate) request_head: Option<Value<u64>>,
-    pub(crate) buffered: Option<Value<u64>>,
-    pub(crate) queue: Option<Value<u32>>,
-    pub(crate) shutdown: Option<Value<Duration>>,
+    pub(crate) connections: Option<Written<u32>>,
+    pub(crate) request_head: Option<Written<u64>>,
+    pub(crate) buffered: Option<Written<u64>>,
+    pub(crate) queue: Option<Written<u32>>,
+    pub(crate) shutdown: Option<Written<Duration>>,
 }
 
 impl Global {

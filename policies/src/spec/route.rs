@@ -7,7 +7,7 @@ use http::Method;
 use super::{
     RESERVED,
     common::Common,
-    fields::{Fields, Item, Sink, Value},
+    fields::{Fields, Item, Sink, Written},
     scalar,
 };
 use crate::{
@@ -25,10 +25,10 @@ pub(crate) struct RouteSpec {
     pub(crate) matches: Match,
     /// All of `matches` could be read: else it may look like another route's.
     pub(crate) sound: bool,
-    pub(crate) service: Option<Value<Arc<str>>>,
-    pub(crate) class: Option<Value<Option<Class>>>,
+    pub(crate) service: Option<Written<Arc<str>>>,
+    pub(crate) class: Option<Written<Option<Class>>>,
     /// `None` when nothing is written: all lanes of the service.
-    pub(crate) lanes: Option<Vec<Value<Lane>>>,
+    pub(crate) lanes: Option<Vec<Written<Lane>>>,
     pub(crate) common: Common,
 }
 
@@ -36,18 +36,10 @@ impl RouteSpec {
     pub(crate) fn read(item: &Item<'_>, sink: &Sink) -> Option<Self> {
         let mut fields = Fields::of(item.node, item.field.clone(), sink)?;
         let before = sink.count();
-        let matches = match fields.fields("match") {
-            Some(matches) => read_match(matches),
-            None => {
-                if !fields.has("match") {
-                    fields.missing(
-                        "match",
-                        "write what it matches; `match: {}` matches every request",
-                    );
-                }
-                Match::default()
-            }
-        };
+        if !fields.has("match") {
+            fields.missing("match", "write what it matches; `match: {}` matches every request");
+        }
+        let matches = fields.fields("match").map(read_match).unwrap_or_default();
         let sound = sink.count() == before;
         let service = fields.value("service", scalar::text);
         if !fields.has("service") {
@@ -107,7 +99,7 @@ fn read_match(mut fields: Fields<'_, '_>) -> Match {
 fn conditions(
     fields: &mut Fields<'_, '_>,
     name: &'static str,
-) -> Vec<(Value<String>, Option<Arc<str>>)> {
+) -> Vec<(Written<String>, Option<Arc<str>>)> {
     let Some(fields) = fields.fields(name) else { return vec![] };
     fields
         .entries()

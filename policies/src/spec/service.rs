@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     RESERVED,
     common::Common,
-    fields::{Fields, Sink, Value},
+    fields::{Fields, Sink, Written},
     scalar,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 /// One service.
 #[derive(Debug)]
 pub(crate) struct ServiceSpec {
-    pub(crate) name: Value<String>,
+    pub(crate) name: Written<String>,
     pub(crate) common: Common,
     pub(crate) lambda: Option<LambdaSpec>,
     pub(crate) container: Option<ContainerSpec>,
@@ -30,32 +30,32 @@ pub(crate) struct ServiceSpec {
 /// Its Lambda lane.
 #[derive(Debug)]
 pub(crate) struct LambdaSpec {
-    pub(crate) function: Value<Function>,
-    pub(crate) cold_start: Option<Value<ColdStart>>,
-    pub(crate) max_in_flight: Option<Value<u32>>,
-    pub(crate) memory_mib: Option<Value<u32>>,
-    pub(crate) timeout: Option<Value<Duration>>,
-    pub(crate) arch: Option<Value<Arch>>,
+    pub(crate) function: Written<Function>,
+    pub(crate) cold_start: Option<Written<ColdStart>>,
+    pub(crate) max_in_flight: Option<Written<u32>>,
+    pub(crate) memory_mib: Option<Written<u32>>,
+    pub(crate) timeout: Option<Written<Duration>>,
+    pub(crate) arch: Option<Written<Arch>>,
 }
 
 /// Its container lane.
 #[derive(Debug)]
 pub(crate) struct ContainerSpec {
     pub(crate) discovery: DiscoverySpec,
-    pub(crate) requests_per_task: Value<u32>,
-    pub(crate) probe_path: Option<Value<Arc<str>>>,
-    pub(crate) probe_interval: Option<Value<Duration>>,
-    pub(crate) probe_timeout: Option<Value<Duration>>,
-    pub(crate) vcpu: Option<Value<f64>>,
-    pub(crate) memory_mib: Option<Value<u32>>,
-    pub(crate) arch: Option<Value<Arch>>,
+    pub(crate) requests_per_task: Written<u32>,
+    pub(crate) probe_path: Option<Written<Arc<str>>>,
+    pub(crate) probe_interval: Option<Written<Duration>>,
+    pub(crate) probe_timeout: Option<Written<Duration>>,
+    pub(crate) vcpu: Option<Written<f64>>,
+    pub(crate) memory_mib: Option<Written<u32>>,
+    pub(crate) arch: Option<Written<Arch>>,
 }
 
 /// Where its tasks are.
 #[derive(Debug)]
 pub(crate) enum DiscoverySpec {
     Ecs { cluster: Arc<str>, service: Arc<str>, port: u16 },
-    Upstreams(Vec<Value<Upstream>>),
+    Upstreams(Vec<Written<Upstream>>),
 }
 
 /// A function's name taken apart.
@@ -67,7 +67,7 @@ pub(crate) struct Function {
 }
 
 impl ServiceSpec {
-    pub(crate) fn read(name: Value<String>, node: &Node, sink: &Sink) -> Self {
+    pub(crate) fn read(name: Written<String>, node: &Node, sink: &Sink) -> Self {
         if let Err(message) = service_name(&name.value) {
             name.problem(sink, message);
         }
@@ -262,7 +262,7 @@ fn lambda_memory(text: &str) -> Result<u32, String> {
 /// Bounds of AWS Lambda quotas, "Function timeout", read November 2026.
 fn lambda_timeout(text: &str) -> Result<Duration, String> {
     let timeout = scalar::some_time(text)?;
-    if timeout < Duration::from_secs(1) || Duration::from_secs(900) < timeout {
+    if timeout < Duration::from_secs(1) || Duration::from_mins(15) < timeout {
         return Err(format!("a function's timeout is 1s to 900s, got `{text}`"));
     }
     Ok(timeout)

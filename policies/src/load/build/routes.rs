@@ -10,7 +10,7 @@ use crate::{
     route::{Match, Table},
     spec::{
         common::Common,
-        fields::{Sink, Value},
+        fields::{Sink, Written},
         route::RouteSpec,
         service::ServiceSpec,
     },
@@ -92,7 +92,7 @@ impl Context<'_> {
         })
     }
 
-    fn service(&self, name: &Value<Arc<str>>) -> Option<(ServiceId, &ServiceSpec)> {
+    fn service(&self, name: &Written<Arc<str>>) -> Option<(ServiceId, &ServiceSpec)> {
         let found =
             self.services.iter().enumerate().find(|(_, service)| service.name.value == *name.value);
         let Some((index, service)) = found else {
