@@ -79,7 +79,7 @@ mod tests {
     fn a_begun_millisecond_is_billed() {
         assert_eq!(ceil_ms(Duration::ZERO), 0);
         assert_eq!(ceil_ms(Duration::from_micros(1)), 1);
-        assert_eq!(ceil_ms(Duration::from_micros(1000)), 1);
+        assert_eq!(ceil_ms(Duration::from_millis(1)), 1);
         assert_eq!(ceil_ms(Duration::from_micros(1001)), 2);
     }
 }

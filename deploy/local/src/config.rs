@@ -384,7 +384,7 @@ mod tests {
         let config = Config::parse(SMALL).unwrap();
         let thumb = &config.functions["thumb"];
         assert_eq!((thumb.memory, thumb.timeout), (512, Duration::from_secs(3)));
-        assert_eq!(thumb.idle, Duration::from_secs(300));
+        assert_eq!(thumb.idle, Duration::from_mins(5));
         let web = &config.clusters["prod"].services["web"];
         assert_eq!(
             (web.vcpu_milli, web.memory, web.network, web.port),

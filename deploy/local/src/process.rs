@@ -17,6 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
     sync::watch,
+    task::JoinSet,
 };
 
 use crate::tasks::{Tasks, lock};
@@ -24,6 +25,8 @@ use crate::tasks::{Tasks, lock};
 /// From SIGTERM to SIGKILL when an environment is reaped or the cloud stops. Lambda gives 500 ms to an environment
 /// that has an internal extension, which is what lets a runtime see SIGTERM at all.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long output is still read after a process has ended; what it wrote is in the pipe already.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Output kept for `LogType: Tail`: 4 KB, as Lambda's.
 const TAIL_BYTES: usize = 4096;
 /// Variables children inherit; everything else they see is configured, as in a container.
@@ -85,17 +88,23 @@ impl Process {
         let pid =
             child.id().ok_or_else(|| io::Error::other(format!("`{program}` ended at once")))?;
         let tail = Arc::new(Mutex::new(VecDeque::with_capacity(TAIL_BYTES)));
+        let mut pumps = JoinSet::new();
         if let Some(stdout) = child.stdout.take() {
-            tasks.spawn(pump(stdout, label.to_owned(), tail.clone()));
+            pumps.spawn(pump(stdout, label.to_owned(), tail.clone()));
         }
         if let Some(stderr) = child.stderr.take() {
-            tasks.spawn(pump(stderr, label.to_owned(), tail.clone()));
+            pumps.spawn(pump(stderr, label.to_owned(), tail.clone()));
         }
         let (stop, stop_wanted) = watch::channel(Stop::No);
         let (ended, exit) = watch::channel(None);
         tasks.spawn(async move {
             let exit = supervise(child, Group(pid), stop_wanted).await;
             ended.send_replace(Some(exit));
+            // Not for ever: a grandchild that left the group may hold the pipe open.
+            let _ = tokio::time::timeout(LAST_WORDS, async {
+                while pumps.join_next().await.is_some() {}
+            })
+            .await;
         });
         Ok(Self { pid, stop, exit, tail })
     }

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn units_are_read_and_their_absence_is_refused() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_mins(5)));
         assert_eq!(parse_mebibytes("2GiB"), Ok(2048));
         for wrong in ["", "30", "s", "1.5s", "-1s", "30 days", "99999999999999999999h"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");

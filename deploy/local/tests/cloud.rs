@@ -1,5 +1,7 @@
 //! The local cloud over its sockets, with real processes and requests signed by AWS's own library.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 #[path = "cloud/admin.rs"]
 mod admin;
 #[path = "cloud/ecs.rs"]

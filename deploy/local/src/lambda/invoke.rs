@@ -27,6 +27,7 @@ use crate::{
     Shared,
     bill::{FunctionUsage, ceil_ms},
     clock,
+    config::InitType,
     faults::{InvokeFault, ThrottleReason, When},
     lambda::{
         Function, Seat,
@@ -297,14 +298,13 @@ async fn run(
     seat: Seat,
     answer: oneshot::Sender<Outcome>,
 ) {
-    let usage = &function.usage;
     let timeout = function.config.timeout;
     let (environment, init) = match seat.warm {
         Some(environment) => (environment, Start { init: None, used: Duration::ZERO }),
         None => match start(&shared, &function, &call.request_id).await {
             Ok(started) => started,
             Err((error, took)) => {
-                let init = Some(took);
+                let init = bills_init(&function).then_some(took);
                 let outcome = Outcome {
                     reply: Reply::Error(error),
                     duration: Duration::ZERO,
@@ -312,6 +312,8 @@ async fn run(
                     tail: Vec::new(),
                 };
                 record(&function, &outcome);
+                // Before the answer, so that the caller's next request finds the place free.
+                drop(seat.slot);
                 let _ = answer.send(outcome);
                 return;
             }
@@ -325,23 +327,33 @@ async fn run(
         init: init.init,
         tail: environment.process.tail(),
     };
-    if init.init.is_some() || init.used != Duration::ZERO {
-        FunctionUsage::count(&usage.init_ms, init.init.map_or(0, ceil_ms));
-    }
     record(&function, &outcome);
-    let ready = tokio::time::timeout(NEXT_WAIT, environment.ready()).await;
-    let _ = answer.send(outcome);
-    let ready = match ready {
-        Ok(ready) => ready,
+    // Environment and place are given back before the answer, so that the caller's next request finds both.
+    match tokio::time::timeout(NEXT_WAIT, environment.ready()).await {
+        Ok(ready) => {
+            if ready {
+                function.put_warm(environment);
+            }
+            drop(seat.slot);
+            let _ = answer.send(outcome);
+        }
         // Slow to ask, not dead: it has what its timeout leaves.
         Err(_) => {
-            tokio::time::timeout_at(started + timeout, environment.ready()).await.unwrap_or(false)
+            let _ = answer.send(outcome);
+            if tokio::time::timeout_at(started + timeout, environment.ready())
+                .await
+                .unwrap_or(false)
+            {
+                function.put_warm(environment);
+            }
+            drop(seat.slot);
         }
-    };
-    if ready {
-        function.put_warm(environment);
     }
-    drop(seat.slot);
+}
+
+/// Whether init is billed: a restored snapshot's was paid for when it was taken.
+fn bills_init(function: &Function) -> bool {
+    function.config.init_type == InitType::OnDemand
 }
 
 /// How an environment came to be.
@@ -373,9 +385,7 @@ async fn start(
         Ok((environment, init)) => {
             let environment = Arc::new(environment);
             function.add(&environment);
-            // A restored snapshot's init was paid for when it was taken.
-            let billed = function.config.init_type == crate::config::InitType::OnDemand;
-            Ok((environment, Start { init: billed.then_some(init), used }))
+            Ok((environment, Start { init: bills_init(function).then_some(init), used }))
         }
         Err(StartError::Function(error)) => Err((error, begun.elapsed())),
         Err(StartError::Timeout) => {
@@ -388,6 +398,7 @@ fn record(function: &Function, outcome: &Outcome) {
     let usage = &function.usage;
     FunctionUsage::count(&usage.requests, 1);
     FunctionUsage::count(&usage.billed_ms, outcome.billed_ms());
+    FunctionUsage::count(&usage.init_ms, outcome.init.map_or(0, ceil_ms));
     if matches!(outcome.reply, Reply::Error(_)) {
         FunctionUsage::count(&usage.function_errors, 1);
     }

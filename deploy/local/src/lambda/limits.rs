@@ -117,7 +117,7 @@ mod tests {
         assert_eq!((0..2000).filter(|_| rate.take(start)).count(), 1000);
         let later = start + Duration::from_secs(2);
         assert_eq!((0..2000).filter(|_| rate.take(later)).count(), 200);
-        let much_later = start + Duration::from_secs(3600);
+        let much_later = start + Duration::from_hours(1);
         assert_eq!((0..2000).filter(|_| rate.take(much_later)).count(), 1000);
     }
 }

@@ -99,7 +99,7 @@ async fn the_program_says_where_it_listens_and_ends_its_processes() {
         state["services"]["prod/web"]["tasks"][0]["pid"].as_u64()
     })
     .await;
-    let own = rustix::process::Pid::from_raw(program.id().unwrap() as i32).unwrap();
+    let own = rustix::process::Pid::from_raw(program.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(own, rustix::process::Signal::TERM).unwrap();
     assert!(program.wait().await.unwrap().success());
     assert!(!alive(pid));

@@ -386,14 +386,14 @@ async fn the_log_tail_and_the_bill_agree() {
 #[tokio::test]
 async fn start_delay_comes_before_the_first_event_and_is_scaled() {
     let mut f = function(&["function"]);
-    f.start_delay = Duration::from_secs(300);
+    f.start_delay = Duration::from_mins(5);
     let mut config = Config::new();
     config.functions.insert("f".into(), f);
     let cloud = start(config, 1000.0).await;
     let begun = std::time::Instant::now();
     invoke(&cloud, json!({})).await.json();
     let took = begun.elapsed();
-    assert!(Duration::from_millis(300) <= took && took < Duration::from_secs(60), "{took:?}");
+    assert!(Duration::from_millis(300) <= took && took < Duration::from_mins(1), "{took:?}");
     cloud.stop().await;
 }
 

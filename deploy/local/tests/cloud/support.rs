@@ -22,61 +22,61 @@ use tokio::{net::TcpStream, time::Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The command line of the test application.
-pub fn app(arguments: &[&str]) -> Vec<String> {
+pub(crate) fn app(arguments: &[&str]) -> Vec<String> {
     let program = env!("CARGO_BIN_EXE_pacer-local-test-app");
     std::iter::once(program).chain(arguments.iter().copied()).map(str::to_owned).collect()
 }
 
-pub fn function(arguments: &[&str]) -> Function {
+pub(crate) fn function(arguments: &[&str]) -> Function {
     Function::new(app(arguments))
 }
 
 /// A service that starts at once.
-pub fn service(arguments: &[&str]) -> Service {
+pub(crate) fn service(arguments: &[&str]) -> Service {
     Service { start_lag: Duration::ZERO, ..Service::new(app(arguments)) }
 }
 
 /// A cloud with one function, `f`.
-pub async fn with_function(function: Function) -> Cloud {
+pub(crate) async fn with_function(function: Function) -> Cloud {
     let mut config = Config::new();
     config.functions.insert("f".into(), function);
     start(config, 1.0).await
 }
 
 /// A cloud with one service, `prod/web`, whose lags pass a hundred times faster.
-pub async fn with_service(service: Service) -> Cloud {
+pub(crate) async fn with_service(service: Service) -> Cloud {
     let mut config = Config::new();
     config.clusters.insert("prod".into(), Cluster { services: [("web".into(), service)].into() });
     start(config, 100.0).await
 }
 
-pub async fn start(config: Config, time_scale: f64) -> Cloud {
+pub(crate) async fn start(config: Config, time_scale: f64) -> Cloud {
     pacer_local::start(config, SocketAddr::from(([127, 0, 0, 1], 0)), time_scale).await.unwrap()
 }
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub head: Response<()>,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) head: Response<()>,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head.status().as_u16()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.head.headers().get(name).map_or("", |v| v.to_str().unwrap())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e} in {:?}", self.body))
     }
 }
 
 /// Sends `request` on a connection of its own; an error when that closes without an answer.
-pub async fn send(
+pub(crate) async fn send(
     address: SocketAddr,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, hyper::Error> {
@@ -88,18 +88,16 @@ pub async fn send(
         let body = body.collect().await?.to_bytes();
         Ok(Answer { head: Response::from_parts(parts, ()), body })
     };
-    tokio::pin!(connection, exchange);
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut exchange => return answer,
-            Err(error) = &mut connection => return Err(error),
-        }
+    // The exchange sees the connection's end as its own error.
+    tokio::pin!(exchange);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        _ = connection => exchange.await,
     }
 }
 
 /// Sends unsigned.
-pub async fn plain(cloud: &Cloud, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) async fn plain(cloud: &Cloud, method: &str, path: &str, body: &str) -> Answer {
     let request =
         Request::builder().method(method).uri(path).header("host", cloud.address.to_string());
     let answer = send(cloud.address, request.body(Full::from(body.to_owned())).unwrap()).await;
@@ -107,13 +105,13 @@ pub async fn plain(cloud: &Cloud, method: &str, path: &str, body: &str) -> Answe
 }
 
 /// Orders a fault.
-pub async fn fault(cloud: &Cloud, order: Value) {
+pub(crate) async fn fault(cloud: &Cloud, order: Value) {
     let answer = plain(cloud, "POST", "/_local/faults", &order.to_string()).await;
     assert_eq!(answer.status(), 204, "{:?}", answer.body);
 }
 
 /// A signed POST.
-pub fn signed(
+pub(crate) fn signed(
     cloud: &Cloud,
     service: &str,
     path: &str,
@@ -146,7 +144,7 @@ pub fn signed(
 }
 
 /// Invokes the function of this name or ARN, and query if any.
-pub async fn invoke_as(
+pub(crate) async fn invoke_as(
     cloud: &Cloud,
     name: &str,
     headers: &[(&'static str, &str)],
@@ -159,12 +157,12 @@ pub async fn invoke_as(
 }
 
 /// Invokes `f` and waits for its result.
-pub async fn invoke(cloud: &Cloud, event: Value) -> Answer {
+pub(crate) async fn invoke(cloud: &Cloud, event: Value) -> Answer {
     invoke_as(cloud, "f", &[], &event).await
 }
 
 /// Calls ECS.
-pub async fn ecs(cloud: &Cloud, call: &str, body: Value) -> Answer {
+pub(crate) async fn ecs(cloud: &Cloud, call: &str, body: Value) -> Answer {
     let target = format!("AmazonEC2ContainerServiceV20141113.{call}");
     let headers =
         [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
@@ -172,7 +170,7 @@ pub async fn ecs(cloud: &Cloud, call: &str, body: Value) -> Answer {
 }
 
 /// Asks until `condition` gives something.
-pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Some(value) = condition().await {
@@ -185,17 +183,17 @@ pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>)
 }
 
 /// Waits until process `pid` is gone.
-pub async fn gone(pid: u64) {
+pub(crate) async fn gone(pid: u64) {
     until(&format!("process {pid} ends"), async || (!alive(pid)).then_some(())).await;
 }
 
 /// Whether process `pid` runs. One that has ended and waits to be reaped by a parent that is not us counts as gone.
-pub fn alive(pid: u64) -> bool {
+pub(crate) fn alive(pid: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z")
 }
 
 /// The event that makes the function pause.
-pub fn pause(ms: u64) -> Value {
+pub(crate) fn pause(ms: u64) -> Value {
     json!({ "do": "pause", "ms": ms })
 }
