@@ -3,7 +3,7 @@
 //! Asked over HTTP as any user may ask it. It knows the truth about environments and tasks, where the gateway has to
 //! estimate; usage comes in integers and is priced here, with the list that decisions are made with.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use pacer_demo::load::client;
 use policies::{
@@ -11,6 +11,7 @@ use policies::{
     policy::{Arch, Policy},
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::{interval, timeout};
 
 use super::screen::Cost;
 
@@ -36,6 +37,24 @@ pub(crate) async fn look(address: SocketAddr, policy: &Policy) -> (Option<Counts
     let (state, bill) =
         tokio::join!(document(address, "/_local/state"), document(address, "/_local/bill"));
     (state.map(|state: State| state.counts()), bill.map(|bill: Bill| bill.cost(policy)))
+}
+
+/// Waits until all tasks of the local cloud at `address` run, but no longer than `within`.
+pub(crate) async fn tasks_run(address: SocketAddr, within: Duration) {
+    /// Between two looks: a twentieth of what a person notices as waiting.
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    let all_run = async {
+        let mut ticks = interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            let state: Option<State> = document(address, "/_local/state").await;
+            if state.is_some_and(|state| state.counts().tasks_starting == 0) {
+                return;
+            }
+        }
+    };
+    // Too late is said by the load itself: its first requests spill.
+    let _late = timeout(within, all_run).await;
 }
 
 async fn document<T: DeserializeOwned>(address: SocketAddr, path: &str) -> Option<T> {
@@ -152,8 +171,14 @@ mod tests {
             "services": {"demo/a": {"desired": 2, "running": 1, "pending": 1, "tasks": []}}
         }"#;
         let counts = serde_json::from_str::<State>(text).unwrap().counts();
-        let expected =
-            Counts { environments: 2, busy: 1, cold_starts: 4, throttles: 4, tasks_running: 1, tasks_starting: 1 };
+        let expected = Counts {
+            environments: 2,
+            busy: 1,
+            cold_starts: 4,
+            throttles: 4,
+            tasks_running: 1,
+            tasks_starting: 1,
+        };
         assert_eq!(counts, expected);
     }
 
