@@ -20,7 +20,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(crate) use self::views::{BeliefView, FREE};
+pub(crate) use self::views::{BeliefView, FREE, lanes};
 use crate::control::Shared;
 
 /// What the admin API reads.
@@ -52,16 +52,32 @@ pub(crate) async fn serve(listener: TcpListener, state: AdminState) -> io::Resul
 fn router(state: AdminState) -> Router {
     Router::new()
         .route("/", get(async || INDEX))
-        .route("/status", get(async |State(shared): State<AdminState>| pretty(&views::status(&shared))))
-        .route("/services", get(async |State(shared): State<AdminState>| pretty(&views::services(&shared.world()))))
-        .route("/routes", get(async |State(shared): State<AdminState>| pretty(&views::routes(&shared.world()))))
-        .route("/policy", get(async |State(shared): State<AdminState>| pretty(&views::policy(&shared.world().policy))))
+        .route(
+            "/status",
+            get(async |State(shared): State<AdminState>| pretty(&views::status(&shared))),
+        )
+        .route(
+            "/services",
+            get(async |State(shared): State<AdminState>| pretty(&views::services(&shared.world()))),
+        )
+        .route(
+            "/routes",
+            get(async |State(shared): State<AdminState>| pretty(&views::routes(&shared.world()))),
+        )
+        .route(
+            "/policy",
+            get(async |State(shared): State<AdminState>| {
+                pretty(&views::policy(&shared.world().policy))
+            }),
+        )
         .route("/decisions", get(decisions))
         .fallback(async |uri: Uri| {
             let detail = format!("nothing is served at `{}`; see /", uri.path());
             problem(StatusCode::NOT_FOUND, &detail)
         })
-        .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "the admin API only reads: use GET"))
+        .method_not_allowed_fallback(async || {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "the admin API only reads: use GET")
+        })
         .with_state(state)
 }
 
@@ -72,10 +88,18 @@ struct Decisions {
     limit: Option<usize>,
 }
 
-async fn decisions(State(shared): State<AdminState>, query: Result<Query<Decisions>, QueryRejection>) -> Response {
+async fn decisions(
+    State(shared): State<AdminState>,
+    query: Result<Query<Decisions>, QueryRejection>,
+) -> Response {
     let limit = match query {
         Ok(Query(Decisions { limit })) => limit.unwrap_or(DECISIONS),
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &format!("{}; write /decisions?limit=50", error.body_text())),
+        Err(error) => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                &format!("{}; write /decisions?limit=50", error.body_text()),
+            );
+        }
     };
     pretty(&views::decisions(&shared.world().policy, &shared.recent(limit)))
 }
@@ -94,5 +118,6 @@ fn problem(status: StatusCode, detail: &str) -> Response {
         "status": status.as_u16(),
         "detail": detail,
     });
-    (status, [(CONTENT_TYPE, "application/problem+json")], Json(body).into_response().into_body()).into_response()
+    (status, [(CONTENT_TYPE, "application/problem+json")], Json(body).into_response().into_body())
+        .into_response()
 }

@@ -9,7 +9,7 @@ mod demo;
 mod explain;
 mod serve;
 
-use std::{future::Future, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -83,18 +83,24 @@ fn start_log() {
 
 /// Loads the policy `file` from the disk; the error holds all its problems, a line each.
 fn load_policy(file: &str) -> anyhow::Result<Loaded> {
-    load(file, &FileSource).map_err(|problems| anyhow::anyhow!("the policy cannot be used:\n{problems}"))
+    load(file, &FileSource)
+        .map_err(|problems| anyhow::anyhow!("the policy cannot be used:\n{problems}"))
 }
 
 /// Runs one of the programs that are linked in.
 #[cfg(feature = "demo")]
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+fn block_on(
+    work: impl std::future::Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(work).map(|()| ExitCode::SUCCESS)
 }
 
 /// Makes a runtime on this thread, for a command that is one program.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")
 }
 
 /// Ends on SIGTERM or SIGINT.

@@ -144,7 +144,9 @@ impl Control {
             endpoints.push(Endpoints { function, tasks });
         }
         let keys = match &aws {
-            Some(aws) if policy.services.iter().any(|service| service.lambda.is_some()) => first_keys(aws).await,
+            Some(aws) if policy.services.iter().any(|service| service.lambda.is_some()) => {
+                first_keys(aws).await
+            }
             _ => None,
         };
         let beliefs = Arc::new(learn::priors(policy));
@@ -158,7 +160,10 @@ impl Control {
             match Aws::load(&self.policy).await {
                 Ok(aws) => self.aws = Some(Arc::new(aws)),
                 // `first_world` loaded the same settings, so this is a file that changed in between.
-                Err(error) => warn!(error = format!("{error:#}"), "no AWS settings: neither ECS nor new credentials until a restart"),
+                Err(error) => warn!(
+                    error = format!("{error:#}"),
+                    "no AWS settings: neither ECS nor new credentials until a restart"
+                ),
             }
         }
         let mut ticks = interval(TICK);
@@ -267,7 +272,12 @@ impl Control {
         endpoints: Option<Box<[Endpoints]>>,
     ) {
         let old = &self.world;
-        debug!(beliefs = beliefs.is_some(), keys = keys.is_some(), tasks = endpoints.is_some(), "a new world");
+        debug!(
+            beliefs = beliefs.is_some(),
+            keys = keys.is_some(),
+            tasks = endpoints.is_some(),
+            "a new world"
+        );
         let lists_changed = endpoints.is_some();
         let world = Arc::new(World {
             policy: old.policy.clone(),
@@ -280,21 +290,30 @@ impl Control {
         self.shared.stats().count_world();
         if lists_changed {
             // Whoever waits on an older list gets the slots of the new one.
-            self.world.endpoints.iter().filter_map(|endpoints| endpoints.tasks.as_ref()).for_each(|tasks| tasks.wake());
+            self.world
+                .endpoints
+                .iter()
+                .filter_map(|endpoints| endpoints.tasks.as_ref())
+                .for_each(|tasks| tasks.wake());
         }
     }
 }
 
 impl std::fmt::Debug for Control {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Control").field("fleets", &self.fleets).field("jobs", &self.jobs.len()).finish_non_exhaustive()
+        out.debug_struct("Control")
+            .field("fleets", &self.fleets)
+            .field("jobs", &self.jobs.len())
+            .finish_non_exhaustive()
     }
 }
 
 /// Returns signing keys when credentials come within [`CREDENTIALS_WAIT`].
 async fn first_keys(aws: &Aws) -> Option<Arc<SigningKeys>> {
     match timeout(CREDENTIALS_WAIT, aws.credentials()).await {
-        Ok(Ok(found)) => Some(Arc::new(credentials::signing_keys(&found, aws.region(), SystemTime::now()))),
+        Ok(Ok(found)) => {
+            Some(Arc::new(credentials::signing_keys(&found, aws.region(), SystemTime::now())))
+        }
         // The loop asks again at once, tells why it failed, and publishes them when they come.
         Ok(Err(_)) | Err(_) => None,
     }

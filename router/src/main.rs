@@ -10,6 +10,8 @@ mod app;
 mod cli;
 mod control;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod lane;
 mod proxy;
 mod serve;

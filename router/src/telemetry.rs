@@ -32,7 +32,11 @@ pub(crate) struct Metric {
     pub(crate) help: &'static str,
 }
 
-const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
     Metric { name, kind: Kind::Counter, labels, help }
 }
 
@@ -101,11 +105,25 @@ mod tests {
     #[test]
     fn names_follow_the_conventions_of_prometheus() {
         for metric in ALL {
-            assert!(metric.name.starts_with("pacer_") || metric.name.starts_with("process_"), "{}", metric.name);
-            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(
+                metric.name.starts_with("pacer_") || metric.name.starts_with("process_"),
+                "{}",
+                metric.name
+            );
+            assert_eq!(
+                metric.name.ends_with("_total"),
+                metric.kind == Kind::Counter,
+                "{}",
+                metric.name
+            );
             assert!(metric.help.ends_with('.'), "{}", metric.name);
             assert!(!metric.labels.contains(&"le"), "{}", metric.name);
-            assert_eq!(ALL.iter().filter(|other| other.name == metric.name).count(), 1, "{}", metric.name);
+            assert_eq!(
+                ALL.iter().filter(|other| other.name == metric.name).count(),
+                1,
+                "{}",
+                metric.name
+            );
         }
     }
 }

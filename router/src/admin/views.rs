@@ -17,10 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     control::{DiscoveryState, Shared},
     lane::container::{TaskState, Tasks},
-    telemetry::{
-        access_log::rfc3339,
-        exposition::state_name,
-    },
+    telemetry::{access_log::rfc3339, exposition::state_name},
     world::{SIZES, World},
 };
 
@@ -63,9 +60,7 @@ impl BeliefView {
 /// Returns how the gateway is.
 pub(super) fn status(shared: &Shared) -> Value {
     let (discovery, keys) = shared.stats().states();
-    let services = |state: &DiscoveryState| {
-        json!({ "service": &*state.service, "ok": state.error.is_none(), "failures_in_a_row": state.failures, "error": state.error })
-    };
+    let services = |state: &DiscoveryState| json!({ "service": &*state.service, "ok": state.error.is_none(), "failures_in_a_row": state.failures, "error": state.error });
     let shards = shared.shards();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -84,15 +79,16 @@ pub(super) fn status(shared: &Shared) -> Value {
 pub(super) fn services(world: &World) -> Value {
     let services = world.policy.services.iter().zip(&world.endpoints);
     let services = services.map(|(service, endpoints)| {
-        let lambda = service.lambda.as_ref().zip(endpoints.function.as_ref()).map(|(lambda, function)| {
-            json!({
-                "function": name_of(lambda),
-                "up": function.is_up(),
-                "usable": function.is_up() && world.keys.is_some(),
-                "in_flight": function.in_flight(),
-                "max_in_flight": lambda.max_in_flight,
-            })
-        });
+        let lambda =
+            service.lambda.as_ref().zip(endpoints.function.as_ref()).map(|(lambda, function)| {
+                json!({
+                    "function": name_of(lambda),
+                    "up": function.is_up(),
+                    "usable": function.is_up() && world.keys.is_some(),
+                    "in_flight": function.in_flight(),
+                    "max_in_flight": lambda.max_in_flight,
+                })
+            });
         json!({
             "name": &*service.name,
             "mode": mode(service.mode),
@@ -114,7 +110,12 @@ fn container(tasks: &Tasks) -> Value {
             "busy": task.busy(),
         })
     });
-    let slots = tasks.list().iter().filter(|task| task.state() == TaskState::Ready).map(|task| task.slots).sum::<u32>();
+    let slots = tasks
+        .list()
+        .iter()
+        .filter(|task| task.state() == TaskState::Ready)
+        .map(|task| task.slots)
+        .sum::<u32>();
     json!({
         "tasks_ready": ready,
         "slots": slots,
@@ -131,13 +132,15 @@ pub(super) fn routes(world: &World) -> Value {
         let service = world.policy.service(route.service);
         let sizes = if route.auto.size_by.is_some() { SIZES as u8 } else { 1 };
         let seen = |size: &u8| *size == 0 || 0 < world.beliefs.of(id, *size).seen;
-        let beliefs = (0..sizes).filter(seen).map(|size| belief(route, service, size, world.beliefs.of(id, size)));
+        let beliefs = (0..sizes)
+            .filter(seen)
+            .map(|size| belief(route, service, size, world.beliefs.of(id, size)));
         json!({
             "name": &*route.name,
             "place": &*route.place,
             "service": &*service.name,
             "class": route.class.map_or("auto", Class::as_str),
-            "lanes": lanes(route),
+            "lanes": lanes(route, service),
             "size_by": route.auto.size_by.as_ref().map(size_by),
             "beliefs": beliefs.collect::<Vec<_>>(),
         })
@@ -147,8 +150,10 @@ pub(super) fn routes(world: &World) -> Value {
 
 /// Returns a belief with the class that it gives: that of a plain request while both lanes are free.
 fn belief(route: &Route, service: &Service, size: u8, belief: &Belief) -> Value {
-    let decision = policies::decide::decide(&Facts::PLAIN, route, service, belief, &FREE, u64::MAX / 2);
-    let mut view = serde_json::to_value(BeliefView::of(size, belief)).expect("numbers and names only");
+    let decision =
+        policies::decide::decide(&Facts::PLAIN, route, service, belief, &FREE, u64::MAX / 2);
+    let mut view =
+        serde_json::to_value(BeliefView::of(size, belief)).expect("numbers and names only");
     view["class"] = decision.class.as_str().into();
     view["lane"] = decision.lane.map(Lane::as_str).into();
     view["reason"] = decision.reason.as_str().into();
@@ -261,7 +266,7 @@ fn route(policy: &Policy, route: &Route) -> Value {
         "place": &*route.place,
         "service": &*policy.service(route.service).name,
         "class": route.class.map_or("auto", Class::as_str),
-        "lanes": lanes(route),
+        "lanes": lanes(route, policy.service(route.service)),
         "auto": {
             "sprinter_up_to": duration(route.auto.sprinter_up_to),
             "prior": duration(route.auto.prior),
@@ -296,7 +301,8 @@ fn objective(objective: policies::policy::Objective) -> Value {
 }
 
 fn name_of(lambda: &Lambda) -> String {
-    let qualifier = lambda.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(":{qualifier}"));
+    let qualifier =
+        lambda.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(":{qualifier}"));
     format!("{}{qualifier}", lambda.function)
 }
 
@@ -307,8 +313,17 @@ fn mode(mode: Mode) -> &'static str {
     }
 }
 
-fn lanes(route: &Route) -> Vec<&'static str> {
-    Lane::ALL.into_iter().filter(|lane| route.lanes.has(*lane)).map(Lane::as_str).collect()
+/// Returns the lanes that requests of `route` can take: those that it allows and its service has.
+pub(crate) fn lanes(route: &Route, service: &Service) -> Vec<&'static str> {
+    let has = |lane: &Lane| match lane {
+        Lane::Lambda => service.lambda.is_some(),
+        Lane::Container => service.container.is_some(),
+    };
+    Lane::ALL
+        .into_iter()
+        .filter(|lane| route.lanes.has(*lane) && has(lane))
+        .map(Lane::as_str)
+        .collect()
 }
 
 fn size_by(by: &SizeBy) -> Value {
@@ -353,7 +368,14 @@ mod tests {
 
     #[test]
     fn durations_read_as_in_the_policy() {
-        for (millis, text) in [(0, "0ms"), (250, "250ms"), (1000, "1s"), (1500, "1500ms"), (90_000, "1m30s"), (86_400_000, "1d")] {
+        for (millis, text) in [
+            (0, "0ms"),
+            (250, "250ms"),
+            (1000, "1s"),
+            (1500, "1500ms"),
+            (90_000, "1m30s"),
+            (86_400_000, "1d"),
+        ] {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }
     }

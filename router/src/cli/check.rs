@@ -8,12 +8,12 @@ use std::{
 };
 
 use policies::{
-    decide::{Class, Lane},
+    decide::Class,
     load::{Loaded, Source, load},
     policy::Policy,
 };
 
-use crate::files::FileSource;
+use crate::{admin::lanes, files::FileSource};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -69,10 +69,10 @@ fn summary(text: &mut String, loaded: &Loaded, routes: bool) -> fmt::Result {
 fn table(text: &mut String, policy: &Policy) -> fmt::Result {
     let width = policy.routes.iter().map(|route| route.name.chars().count()).max().unwrap_or(0);
     for (index, route) in policy.routes.iter().enumerate() {
-        let lanes: Vec<_> = Lane::ALL.into_iter().filter(|lane| route.lanes.has(*lane)).map(Lane::as_str).collect();
+        let service = policy.service(route.service);
         let class = route.class.map_or("auto", Class::as_str);
-        let service = &policy.service(route.service).name;
-        let (name, lanes, place) = (&route.name, lanes.join("+"), &route.place);
+        let (name, lanes, place) = (&route.name, lanes(route, service).join("+"), &route.place);
+        let service = &service.name;
         writeln!(text, "{:>4}  {name:width$}  -> {service}  {class}  {lanes}  {place}", index + 1)?;
     }
     Ok(())

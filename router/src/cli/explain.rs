@@ -86,7 +86,8 @@ impl Request {
             headers.insert(http::header::CONTENT_LENGTH, args.body_size.into());
         }
         let path = args.url.path();
-        let path = policies::path::normal(path).with_context(|| format!("no gateway takes the path `{path}`"))?;
+        let path = policies::path::normal(path)
+            .with_context(|| format!("no gateway takes the path `{path}`"))?;
         let named = args.host.as_deref().or(args.url.authority().map(http::uri::Authority::as_str));
         let header = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         Ok(Self {
@@ -119,10 +120,16 @@ impl Request {
         Facts {
             body: match self.body_size {
                 0 => Body::Empty,
-                size => Body::Encoded(lambda_event::event_size_max(&self.headers, self.path.len(), query, size)),
+                size => Body::Encoded(lambda_event::event_size_max(
+                    &self.headers,
+                    self.path.len(),
+                    query,
+                    size,
+                )),
             },
             upgrade: has(http::header::UPGRADE),
-            grpc: content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+            grpc: content_type
+                .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
             trailers: has(http::header::TRAILER),
         }
     }
@@ -147,24 +154,33 @@ fn belief(args: &Args, policy: &Policy, id: RouteId, request: &Request) -> (Beli
         let us = u32::try_from(p95.as_micros()).unwrap_or(u32::MAX);
         let p_long = if route.auto.sprinter_up_to < p95 { 1.0 } else { 0.0 };
         // One number was given: it stands for all, so the cost is that of a request at the 95th percentile.
-        let given = Belief { seen, mean_us: us, p50_us: us, p95_us: us, p_long, ..Belief::default() };
+        let given =
+            Belief { seen, mean_us: us, p50_us: us, p95_us: us, p_long, ..Belief::default() };
         return (priced(given), "as given on the command line".to_owned());
     }
     let size = size_of(&request.headers, &request.uri, route);
     let prior = *priors(policy).of(id, size);
     let Some(admin) = policy.admin else {
-        return (prior, "the policy's prior; it turns the admin API off, so no gateway was asked".to_owned());
+        return (
+            prior,
+            "the policy's prior; it turns the admin API off, so no gateway was asked".to_owned(),
+        );
     };
     match ask::belief(admin, &route.name, size) {
-        Ok(Some(view)) => (priced(view.belief()), format!("as the gateway at {admin} has learned it")),
-        Ok(None) => (prior, format!("the policy's prior; the gateway at {admin} has seen no such request")),
+        Ok(Some(view)) => {
+            (priced(view.belief()), format!("as the gateway at {admin} has learned it"))
+        }
+        Ok(None) => {
+            (prior, format!("the policy's prior; the gateway at {admin} has seen no such request"))
+        }
         Err(error) => (prior, format!("the policy's prior; no gateway could be asked: {error:#}")),
     }
 }
 
 /// Reads `Name: value`.
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or_else(|| format!("expected NAME:VALUE, got `{text}`"))?;
+    let (name, value) =
+        text.split_once(':').ok_or_else(|| format!("expected NAME:VALUE, got `{text}`"))?;
     let name = name.trim().parse().map_err(|_| format!("`{name}` is not a header's name"))?;
     let value = value.trim().parse().map_err(|_| format!("`{value}` cannot stand in a header"))?;
     Ok((name, value))

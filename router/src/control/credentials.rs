@@ -10,7 +10,9 @@ use std::{
 
 use anyhow::Context;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::{Credentials, provider::ProvideCredentials, provider::error::CredentialsError};
+use aws_credential_types::{
+    Credentials, provider::ProvideCredentials, provider::error::CredentialsError,
+};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use policies::policy::{Discovery, Policy};
 use tokio::time::Instant;
@@ -47,7 +49,8 @@ impl Aws {
     pub(crate) fn is_needed(policy: &Policy) -> bool {
         policy.services.iter().any(|service| {
             let ecs = |discovery: &Discovery| matches!(discovery, Discovery::Ecs { .. });
-            service.lambda.is_some() || service.container.as_ref().is_some_and(|container| ecs(&container.discovery))
+            service.lambda.is_some()
+                || service.container.as_ref().is_some_and(|container| ecs(&container.discovery))
         })
     }
 
@@ -56,9 +59,13 @@ impl Aws {
     /// # Errors
     /// When no region is known.
     pub(crate) async fn load(policy: &Policy) -> anyhow::Result<Self> {
-        let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CALL_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).operation_timeout(CALL_TIMEOUT);
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CALL_TIMEOUT)
+            .operation_attempt_timeout(CALL_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             // The loop asks again by itself, with a growing pause.
@@ -71,8 +78,12 @@ impl Aws {
             loader = loader.endpoint_url(url.to_string());
         }
         let config = loader.load().await;
-        let region = config.region().context("no AWS region is known: set `region` in the policy, or AWS_REGION")?.to_string();
-        let lambda_endpoint = match (&policy.endpoint_url, std::env::var("AWS_ENDPOINT_URL_LAMBDA")) {
+        let region = config
+            .region()
+            .context("no AWS region is known: set `region` in the policy, or AWS_REGION")?
+            .to_string();
+        let lambda_endpoint = match (&policy.endpoint_url, std::env::var("AWS_ENDPOINT_URL_LAMBDA"))
+        {
             (Some(url), _) => url.to_string(),
             (None, Ok(url)) if !url.is_empty() => url,
             _ => config.endpoint_url().map_or_else(|| public_endpoint(&region), str::to_owned),
@@ -97,7 +108,8 @@ impl Aws {
 
     /// Asks the chain for credentials.
     pub(crate) async fn credentials(&self) -> Result<Credentials, String> {
-        let provider = self.config.credentials_provider().ok_or("no source of credentials is configured")?;
+        let provider =
+            self.config.credentials_provider().ok_or("no source of credentials is configured")?;
         provider.provide_credentials().await.map_err(|error| told(&error))
     }
 }
@@ -117,12 +129,24 @@ fn told(error: &CredentialsError) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    format!("{text}; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a task or instance role")
+    format!(
+        "{text}; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a task or instance role"
+    )
 }
 
 /// Returns the keys that sign calls on the UTC day of `now`.
-pub(crate) fn signing_keys(credentials: &Credentials, region: &str, now: SystemTime) -> SigningKeys {
-    SigningKeys::new(credentials.access_key_id(), credentials.secret_access_key(), credentials.session_token(), region, now)
+pub(crate) fn signing_keys(
+    credentials: &Credentials,
+    region: &str,
+    now: SystemTime,
+) -> SigningKeys {
+    SigningKeys::new(
+        credentials.access_key_id(),
+        credentials.secret_access_key(),
+        credentials.session_token(),
+        region,
+        now,
+    )
 }
 
 /// The credentials at hand, and when to ask for new ones.
@@ -160,7 +184,12 @@ impl Keys {
     }
 
     /// Takes in an answer of the chain.
-    pub(crate) fn heard(&mut self, answer: Result<Credentials, String>, now: Instant, clock: SystemTime) {
+    pub(crate) fn heard(
+        &mut self,
+        answer: Result<Credentials, String>,
+        now: Instant,
+        clock: SystemTime,
+    ) {
         self.asking = false;
         match answer {
             Ok(credentials) => {
@@ -174,17 +203,26 @@ impl Keys {
             }
             Err(error) => {
                 if self.error.is_none() {
-                    warn!(error, "no credentials for AWS; those at hand are used until they expire");
+                    warn!(
+                        error,
+                        "no credentials for AWS; those at hand are used until they expire"
+                    );
                 }
                 self.error = Some(error);
-                self.ask_at = Some(now + (RETRY_AFTER.0 * 2_u32.pow(self.failures.min(5))).min(RETRY_AFTER.1));
+                self.ask_at = Some(
+                    now + (RETRY_AFTER.0 * 2_u32.pow(self.failures.min(5))).min(RETRY_AFTER.1),
+                );
                 self.failures += 1;
             }
         }
     }
 
     /// Returns new keys when the credentials or the UTC day changed, `Some(None)` when they have expired.
-    pub(crate) fn derive(&mut self, region: &str, clock: SystemTime) -> Option<Option<Arc<SigningKeys>>> {
+    pub(crate) fn derive(
+        &mut self,
+        region: &str,
+        clock: SystemTime,
+    ) -> Option<Option<Arc<SigningKeys>>> {
         let credentials = self.credentials.as_ref()?;
         if credentials.expiry().is_some_and(|expiry| expiry <= clock) {
             let was = std::mem::take(&mut self.published);
@@ -239,10 +277,19 @@ mod tests {
         assert!(keys.derive("eu-west-1", clock).is_none(), "nothing is known yet");
         keys.heard(Ok(credentials(None, clock)), now, clock);
         assert!(matches!(keys.derive("eu-west-1", clock), Some(Some(_))));
-        assert!(keys.derive("eu-west-1", clock + Duration::from_hours(23)).is_none(), "the same day");
-        assert!(matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))), "the next day");
+        assert!(
+            keys.derive("eu-west-1", clock + Duration::from_hours(23)).is_none(),
+            "the same day"
+        );
+        assert!(
+            matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))),
+            "the next day"
+        );
         keys.heard(Ok(credentials(None, clock)), now, clock);
-        assert!(matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))), "new ones");
+        assert!(
+            matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))),
+            "new ones"
+        );
     }
 
     #[test]
@@ -262,7 +309,10 @@ mod tests {
         assert_eq!(keys.state().error.as_deref(), Some("down"));
         assert!(keys.is_due(now + Duration::from_secs(361)), "a failure is retried soon");
 
-        assert!(matches!(keys.derive("eu-west-1", clock + Duration::from_mins(10)), Some(None)), "expired");
+        assert!(
+            matches!(keys.derive("eu-west-1", clock + Duration::from_mins(10)), Some(None)),
+            "expired"
+        );
         assert!(keys.derive("eu-west-1", clock + Duration::from_mins(11)).is_none(), "told once");
         assert!(!keys.state().usable);
     }
@@ -270,8 +320,14 @@ mod tests {
     #[test]
     fn credentials_near_their_end_are_not_asked_for_on_every_tick() {
         let clock = SystemTime::now();
-        assert_eq!(renew_in(&credentials(Some(Duration::from_mins(1)), clock), clock), RETRY_AFTER.1);
-        assert_eq!(renew_in(&credentials(Some(Duration::from_hours(6)), clock), clock), REREAD_EVERY);
+        assert_eq!(
+            renew_in(&credentials(Some(Duration::from_mins(1)), clock), clock),
+            RETRY_AFTER.1
+        );
+        assert_eq!(
+            renew_in(&credentials(Some(Duration::from_hours(6)), clock), clock),
+            REREAD_EVERY
+        );
     }
 
     #[test]

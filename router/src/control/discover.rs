@@ -92,11 +92,19 @@ struct Member {
 
 impl Fleet {
     /// Begins with the tasks of the first world.
-    pub(crate) fn new(service: ServiceId, name: Arc<str>, container: &Container, tasks: Arc<Tasks>, now: Instant) -> Self {
+    pub(crate) fn new(
+        service: ServiceId,
+        name: Arc<str>,
+        container: &Container,
+        tasks: Arc<Tasks>,
+        now: Instant,
+    ) -> Self {
         let members = tasks.list().iter().map(|task| Member::new(task.clone(), now)).collect();
         let fixed = match &container.discovery {
             Discovery::Ecs { .. } => false,
-            Discovery::Upstreams(upstreams) => upstreams.iter().all(|upstream| address(upstream).is_some()),
+            Discovery::Upstreams(upstreams) => {
+                upstreams.iter().all(|upstream| address(upstream).is_some())
+            }
         };
         Self {
             service,
@@ -121,7 +129,11 @@ impl Fleet {
 
     /// Returns what `/status` tells about its discovery.
     pub(crate) fn state(&self) -> DiscoveryState {
-        DiscoveryState { service: self.name.clone(), error: self.error.clone(), failures: self.failures }
+        DiscoveryState {
+            service: self.name.clone(),
+            error: self.error.clone(),
+            failures: self.failures,
+        }
     }
 
     /// Returns a listing when one is due. Its result must be reported to [`Fleet::listed`] or [`Fleet::not_listed`].
@@ -177,7 +189,9 @@ impl Fleet {
     fn merge(&mut self, found: Vec<Found>, now: Instant) {
         let mut listed = HashSet::with_capacity(found.len());
         for found in found {
-            let same = |member: &&mut Member| member.task.address == found.address && member.task.name == found.name;
+            let same = |member: &&mut Member| {
+                member.task.address == found.address && member.task.name == found.name
+            };
             match self.members.iter_mut().find(same) {
                 Some(member) => {
                     listed.insert(member.task.key);
@@ -206,7 +220,8 @@ impl Fleet {
     /// Returns a new list when tasks came, or drained ones are done.
     pub(crate) fn new_list(&mut self) -> Option<Arc<Tasks>> {
         let before = self.members.len();
-        self.members.retain(|member| member.task.state() != TaskState::Draining || 0 < member.task.busy());
+        self.members
+            .retain(|member| member.task.state() != TaskState::Draining || 0 < member.task.busy());
         if !self.changed && self.members.len() == before {
             return None;
         }
@@ -224,7 +239,8 @@ impl Fleet {
             if member.task.state() == TaskState::Unproven {
                 member.probe_at = member.probe_at.min(now + PROVE_EVERY);
             }
-            if member.probing || now < member.probe_at || member.task.state() == TaskState::Draining {
+            if member.probing || now < member.probe_at || member.task.state() == TaskState::Draining
+            {
                 continue;
             }
             member.probing = true;
@@ -235,7 +251,9 @@ impl Fleet {
 
     /// Takes in the result of a probe.
     pub(crate) fn probed(&mut self, key: u64, result: Result<(), String>, now: Instant) {
-        let Some(member) = self.members.iter_mut().find(|member| member.task.key == key) else { return };
+        let Some(member) = self.members.iter_mut().find(|member| member.task.key == key) else {
+            return;
+        };
         member.probing = false;
         let task = &member.task;
         match (result, task.state()) {
@@ -277,11 +295,16 @@ impl Member {
 pub(crate) async fn first_tasks(service: &str, container: &Container) -> Arc<Tasks> {
     let found = match &container.discovery {
         Discovery::Ecs { .. } => Vec::new(),
-        Discovery::Upstreams(upstreams) => resolve(upstreams.clone()).await.unwrap_or_else(|error| {
-            warn!(service, error, "an upstream cannot be found yet");
-            // Those given as addresses need no lookup.
-            upstreams.iter().filter_map(|upstream| Some(found(upstream, address(upstream)?))).collect()
-        }),
+        Discovery::Upstreams(upstreams) => {
+            resolve(upstreams.clone()).await.unwrap_or_else(|error| {
+                warn!(service, error, "an upstream cannot be found yet");
+                // Those given as addresses need no lookup.
+                upstreams
+                    .iter()
+                    .filter_map(|upstream| Some(found(upstream, address(upstream)?)))
+                    .collect()
+            })
+        }
     };
     let list = found.iter().map(|found| task(found, container.requests_per_task)).collect();
     Arc::new(Tasks::new(list, Queue::new()))
@@ -296,7 +319,9 @@ async fn resolve(upstreams: Box<[Upstream]>) -> Result<Vec<Found>, String> {
     let mut all: Vec<Found> = Vec::new();
     for upstream in &upstreams {
         let (host, port) = (&*upstream.host, upstream.port);
-        let failed = |why: &dyn std::fmt::Display| format!("looking up `{host}`: {why}; mend `upstreams` or the name service");
+        let failed = |why: &dyn std::fmt::Display| {
+            format!("looking up `{host}`: {why}; mend `upstreams` or the name service")
+        };
         let addresses = match address(upstream) {
             Some(address) => vec![address],
             None => match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, port))).await {

@@ -40,13 +40,21 @@ impl Learner {
     }
 
     /// Takes in what `shards` counted since the last call, `elapsed` ago. `None` when nothing new came.
-    pub(crate) fn learn<S: AsRef<Shard>>(&mut self, policy: &Policy, shards: &[S], elapsed: Duration) -> Option<Beliefs> {
+    pub(crate) fn learn<S: AsRef<Shard>>(
+        &mut self,
+        policy: &Policy,
+        shards: &[S],
+        elapsed: Duration,
+    ) -> Option<Beliefs> {
         let keep = 0.5_f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
         let mut fresh = Vec::with_capacity(self.places.len());
         for (index, place) in self.places.iter_mut().enumerate() {
             let mut counts = [0_u64; BUCKETS];
             for shard in shards {
-                counts.iter_mut().zip(shard.as_ref().profiles[index].iter()).for_each(|(sum, counter)| *sum += counter.get());
+                counts
+                    .iter_mut()
+                    .zip(shard.as_ref().profiles[index].iter())
+                    .for_each(|(sum, counter)| *sum += counter.get());
             }
             let total = counts.iter().sum();
             fresh.push(total != place.total);

@@ -36,7 +36,13 @@ pub(crate) struct Probe {
 impl Probe {
     /// Makes the probe of `task`.
     pub(crate) fn of(task: &Task, probe: &policy::Probe) -> Self {
-        Self { key: task.key, address: task.address, tls: task.tls.clone(), path: probe.path.clone(), timeout: probe.timeout }
+        Self {
+            key: task.key,
+            address: task.address,
+            tls: task.tls.clone(),
+            path: probe.path.clone(),
+            timeout: probe.timeout,
+        }
     }
 
     /// Sends it.
@@ -49,7 +55,11 @@ impl Probe {
             Ok(Ok(status)) if status < 500 => Ok(()),
             Ok(Ok(status)) => Err(format!("{}: status {status}", asked())),
             Ok(Err(error)) => Err(format!("{}: {error}", asked())),
-            Err(_) => Err(format!("{}: no answer within {:?}; see `container.probe`", asked(), self.timeout)),
+            Err(_) => Err(format!(
+                "{}: no answer within {:?}; see `container.probe`",
+                asked(),
+                self.timeout
+            )),
         }
     }
 
@@ -67,12 +77,17 @@ impl Probe {
     async fn exchange(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<u16> {
         let host = self.tls.as_ref().map_or_else(|| self.address.to_string(), ToString::to_string);
         let agent = concat!("pacer/", env!("CARGO_PKG_VERSION"));
-        let request = format!("GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {agent}\r\nconnection: close\r\n\r\n", self.path);
+        let request = format!(
+            "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {agent}\r\nconnection: close\r\n\r\n",
+            self.path
+        );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = stream.take(ANSWER_MAX);
         let mut line = [0; STATUS_LINE.len()];
         answer.read_exact(&mut line).await?;
-        let status = status_of(line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1"))?;
+        let status = status_of(line).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1")
+        })?;
         // What follows says nothing more: whether it ends in time, or with an error, does not matter.
         let _ = timeout(PARTING, tokio::io::copy(&mut answer, &mut tokio::io::sink())).await;
         Ok(status)
@@ -105,10 +120,20 @@ mod tests {
             stream.write_all(answer).await.unwrap();
             String::from_utf8(request[..n].to_vec()).unwrap()
         });
-        let probe = Probe { key: 1, address, tls: None, path: "/health".into(), timeout: Duration::from_secs(5) };
+        let probe = Probe {
+            key: 1,
+            address,
+            tls: None,
+            path: "/health".into(),
+            timeout: Duration::from_secs(5),
+        };
         let result = probe.run().await;
         let request = server.await.unwrap();
-        assert!(request.starts_with("GET /health HTTP/1.1\r\n") && request.contains(&format!("host: {address}\r\n")), "{request}");
+        assert!(
+            request.starts_with("GET /health HTTP/1.1\r\n")
+                && request.contains(&format!("host: {address}\r\n")),
+            "{request}"
+        );
         result
     }
 
@@ -126,7 +151,13 @@ mod tests {
     async fn a_closed_port_and_a_silent_task_fail() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let probe = |millis| Probe { key: 1, address, tls: None, path: "/".into(), timeout: Duration::from_millis(millis) };
+        let probe = |millis| Probe {
+            key: 1,
+            address,
+            tls: None,
+            path: "/".into(),
+            timeout: Duration::from_millis(millis),
+        };
         // Nobody accepts: the kernel completes the connection, and nothing ever answers.
         let error = probe(20).run().await.unwrap_err();
         assert!(error.contains("no answer within 20ms"), "{error}");

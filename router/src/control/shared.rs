@@ -32,7 +32,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(world: watch::Receiver<Arc<World>>, shards: Vec<Arc<Shard>>, services: usize) -> Self {
+    pub(super) fn new(
+        world: watch::Receiver<Arc<World>>,
+        shards: Vec<Arc<Shard>>,
+        services: usize,
+    ) -> Self {
         let stats = ControlStats::new(services);
         Self { world, shards, stats, recent: Mutex::default(), started: SystemTime::now() }
     }
@@ -63,7 +67,7 @@ impl Shared {
     }
 
     /// Keeps `outcomes` for [`Shared::recent`].
-    pub(super) fn remember(&self, outcomes: Vec<Outcome>) {
+    pub(crate) fn remember(&self, outcomes: Vec<Outcome>) {
         let mut recent = lock(&self.recent);
         recent.extend(outcomes);
         let surplus = recent.len().saturating_sub(RECENT_MAX);

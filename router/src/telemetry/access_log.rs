@@ -54,7 +54,10 @@ impl AccessLog {
             policy::AccessLog::File(path) => {
                 let file = OpenOptions::new().create(true).append(true).open(path);
                 let file = file.map_err(|error| {
-                    let what = format!("cannot append to the access log `{}`: {error}; mend `access_log.file`", path.display());
+                    let what = format!(
+                        "cannot append to the access log `{}`: {error}; mend `access_log.file`",
+                        path.display()
+                    );
                     io::Error::new(error.kind(), what)
                 })?;
                 Self::to(file).map(Some)
@@ -64,13 +67,20 @@ impl AccessLog {
 
     fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(BUFFERS_WAITING);
-        let writer = thread::Builder::new().name("access-log".into()).spawn(move || write_all(out, &receiver))?;
+        let writer = thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(out, &receiver))?;
         Ok(Self { sender, writer })
     }
 
     /// Returns a buffer for the worker that counts into `shard`.
     pub(crate) fn buffer(&self, shard: Arc<Shard>) -> LogBuffer {
-        LogBuffer { lines: Vec::with_capacity(BUFFER_BYTES), count: 0, sender: self.sender.clone(), shard }
+        LogBuffer {
+            lines: Vec::with_capacity(BUFFER_BYTES),
+            count: 0,
+            sender: self.sender.clone(),
+            shard,
+        }
     }
 
     /// Waits until all that was handed over is written. Every [`LogBuffer`] must have been dropped before, or this waits
@@ -113,7 +123,10 @@ pub(crate) struct LogBuffer {
 
 impl LogBuffer {
     /// Adds the line of one finished request; `peer` is the client's address, `task` the task that served it.
-    #[expect(clippy::too_many_arguments, reason = "a line is made of what a request was, and there is one caller")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a line is made of what a request was, and there is one caller"
+    )]
     pub(crate) fn line(
         &mut self,
         world: &World,
@@ -124,7 +137,12 @@ impl LogBuffer {
         peer: IpAddr,
         task: Option<&str>,
     ) {
-        write_line(&mut self.lines, world, outcome, &Request { method, path, request_id, peer, task });
+        write_line(
+            &mut self.lines,
+            world,
+            outcome,
+            &Request { method, path, request_id, peer, task },
+        );
         self.count += 1;
         if BUFFER_BYTES <= self.lines.len() {
             self.flush();
@@ -137,7 +155,9 @@ impl LogBuffer {
             return;
         }
         let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(BUFFER_BYTES));
-        if let Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) = self.sender.try_send(lines) {
+        if let Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) =
+            self.sender.try_send(lines)
+        {
             self.shard.log_dropped.add(self.count);
             self.lines = lines;
             self.lines.clear();
@@ -188,7 +208,9 @@ fn write_line(out: &mut Vec<u8>, world: &World, outcome: &Outcome, request: &Req
     text_or_null(out, "lane", outcome.lane.map(Lane::as_str));
     text_or_null(out, "reason", decision.map(|decision| decision.reason.as_str()));
     out.extend_from_slice(b",\"ruled_out\":[");
-    for (index, (lane, cause)) in decision.into_iter().flat_map(|decision| decision.ruled_out.iter()).enumerate() {
+    for (index, (lane, cause)) in
+        decision.into_iter().flat_map(|decision| decision.ruled_out.iter()).enumerate()
+    {
         let comma = if index == 0 { "" } else { "," };
         let _ = write!(out, "{comma}\"{}:{}\"", lane.as_str(), cause.as_str());
     }

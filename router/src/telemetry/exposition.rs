@@ -7,7 +7,9 @@ mod process;
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use axum::{
+    Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
+};
 use policies::{
     decide::{Lane, Reason},
     policy::RouteId,
@@ -88,15 +90,19 @@ fn routes(page: &mut Page, world: &World, shards: &[Arc<Shard>]) {
     let sum = |place: usize, lane: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 {
         shards.iter().map(|shard| of(&shard.routes[place][lane]).get()).sum()
     };
-    let over_lanes =
-        |place: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 { (0..LANES.len()).map(|lane| sum(place, lane, of)).sum() };
+    let over_lanes = |place: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 {
+        (0..LANES.len()).map(|lane| sum(place, lane, of)).sum()
+    };
 
     page.family(&super::REQUESTS, |family| {
         for place in places.clone() {
             for (lane, of) in LANES.iter().enumerate() {
                 for (class, code) in CODES.iter().enumerate() {
                     let n = sum(place, lane, &|counters| &counters.status[class]);
-                    family.add_counted(&[name(place), service(place), lane_name(*of), code], n as f64);
+                    family.add_counted(
+                        &[name(place), service(place), lane_name(*of), code],
+                        n as f64,
+                    );
                 }
             }
         }
@@ -104,8 +110,9 @@ fn routes(page: &mut Page, world: &World, shards: &[Arc<Shard>]) {
     page.family(&super::REQUEST_DURATION, |family| {
         for place in places.clone() {
             for (lane, of) in LANES.iter().enumerate() {
-                let buckets: Vec<u64> =
-                    (0..=LATENCY_BOUNDS_US.len()).map(|bucket| sum(place, lane, &|counters| &counters.latency.buckets[bucket])).collect();
+                let buckets: Vec<u64> = (0..=LATENCY_BOUNDS_US.len())
+                    .map(|bucket| sum(place, lane, &|counters| &counters.latency.buckets[bucket]))
+                    .collect();
                 let seconds = sum(place, lane, &|counters| &counters.latency.sum_us) as f64 / 1e6;
                 family.add_latency(&[name(place), lane_name(*of)], &buckets, seconds);
             }
@@ -127,18 +134,26 @@ fn routes(page: &mut Page, world: &World, shards: &[Arc<Shard>]) {
 
 /// Adds what is counted by worker alone.
 fn workers(page: &mut Page, shards: &[Arc<Shard>]) {
-    let sum = |of: &dyn Fn(&Shard) -> &Counter| -> f64 { shards.iter().map(|shard| of(shard).get()).sum::<u64>() as f64 };
+    let sum = |of: &dyn Fn(&Shard) -> &Counter| -> f64 {
+        shards.iter().map(|shard| of(shard).get()).sum::<u64>() as f64
+    };
     page.family(&super::DECISIONS, |family| {
         for (lane, of) in LANES.iter().enumerate() {
             for reason in Reason::ALL {
-                family.add_counted(&[lane_name(*of), reason.as_str()], sum(&|shard| &shard.reasons[lane][reason.index()]));
+                family.add_counted(
+                    &[lane_name(*of), reason.as_str()],
+                    sum(&|shard| &shard.reasons[lane][reason.index()]),
+                );
             }
         }
     });
     page.family(&super::SPILLS, |family| {
         for from in Lane::ALL {
             for cause in Spill::ALL {
-                family.add_counted(&[from.as_str(), cause.as_str()], sum(&|shard| &shard.spills[from.index()][cause.index()]));
+                family.add_counted(
+                    &[from.as_str(), cause.as_str()],
+                    sum(&|shard| &shard.spills[from.index()][cause.index()]),
+                );
             }
         }
     });
@@ -160,17 +175,23 @@ fn workers(page: &mut Page, shards: &[Arc<Shard>]) {
 fn lanes(page: &mut Page, world: &World) {
     let functions = || {
         let functions = world.policy.services.iter().zip(&world.endpoints);
-        functions.filter_map(|(service, endpoints)| Some((&*service.name, endpoints.function.as_ref()?)))
+        functions
+            .filter_map(|(service, endpoints)| Some((&*service.name, endpoints.function.as_ref()?)))
     };
     let containers = || {
         let containers = world.policy.services.iter().zip(&world.endpoints);
-        containers.filter_map(|(service, endpoints)| Some((&*service.name, endpoints.tasks.as_ref()?)))
+        containers
+            .filter_map(|(service, endpoints)| Some((&*service.name, endpoints.tasks.as_ref()?)))
     };
     page.family(&super::LAMBDA_IN_FLIGHT, |family| {
-        functions().for_each(|(service, function)| family.add(&[service], f64::from(function.in_flight())));
+        functions().for_each(|(service, function)| {
+            family.add(&[service], f64::from(function.in_flight()))
+        });
     });
     page.family(&super::LAMBDA_UP, |family| {
-        functions().for_each(|(service, function)| family.add(&[service], if function.is_up() { 1.0 } else { 0.0 }));
+        functions().for_each(|(service, function)| {
+            family.add(&[service], if function.is_up() { 1.0 } else { 0.0 })
+        });
     });
     page.family(&super::TASKS, |family| {
         for (service, tasks) in containers() {
@@ -192,7 +213,8 @@ fn lanes(page: &mut Page, world: &World) {
         }
     });
     page.family(&super::QUEUE_WAITING, |family| {
-        containers().for_each(|(service, tasks)| family.add(&[service], f64::from(tasks.waiting())));
+        containers()
+            .for_each(|(service, tasks)| family.add(&[service], f64::from(tasks.waiting())));
     });
 }
 
@@ -241,7 +263,9 @@ impl Page {
 
     fn encode(&self) -> Vec<u8> {
         let mut text = String::new();
-        TextEncoder::new().encode_utf8(&self.0, &mut text).expect("no family is without name or samples, and a String takes any text");
+        TextEncoder::new()
+            .encode_utf8(&self.0, &mut text)
+            .expect("no family is without name or samples, and a String takes any text");
         text.into_bytes()
     }
 }

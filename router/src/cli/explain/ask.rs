@@ -28,24 +28,39 @@ struct RouteView {
 
 /// Returns what the gateway with the admin API at `admin` believes of requests of `size` on the route called `route`;
 /// `None` when it has seen none.
-pub(super) fn belief(admin: SocketAddr, route: &str, size: u8) -> anyhow::Result<Option<BeliefView>> {
-    let routes: Vec<RouteView> = serde_json::from_slice(&get(admin, "/routes")?).context("its answer is not that of a gateway")?;
+pub(super) fn belief(
+    admin: SocketAddr,
+    route: &str,
+    size: u8,
+) -> anyhow::Result<Option<BeliefView>> {
+    let routes: Vec<RouteView> = serde_json::from_slice(&get(admin, "/routes")?)
+        .context("its answer is not that of a gateway")?;
     let of_route = routes.into_iter().find(|view| view.name == route);
-    let beliefs = of_route.with_context(|| format!("it serves another policy, without the route `{route}`"))?.beliefs;
+    let beliefs = of_route
+        .with_context(|| format!("it serves another policy, without the route `{route}`"))?
+        .beliefs;
     Ok(beliefs.into_iter().find(|belief| belief.size == size && 0 < belief.seen))
 }
 
 /// Gets a document.
 fn get(admin: SocketAddr, path: &str) -> anyhow::Result<Vec<u8>> {
     let address = reachable(admin);
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("connecting to {address}"))?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+        .with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer).with_context(|| format!("reading {path} from {address}"))?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200 "), "{address} does not answer {path} as a gateway does");
-    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").context("its answer has no body")?;
+    stream
+        .take(ANSWER_MAX)
+        .read_to_end(&mut answer)
+        .with_context(|| format!("reading {path} from {address}"))?;
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 200 "),
+        "{address} does not answer {path} as a gateway does"
+    );
+    let head =
+        answer.windows(4).position(|four| four == b"\r\n\r\n").context("its answer has no body")?;
     Ok(answer.split_off(head + 4))
 }
 

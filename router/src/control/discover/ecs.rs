@@ -27,7 +27,12 @@ const TASKS_MAX: usize = 5000;
 const RUNNING: &str = "RUNNING";
 
 /// Lists the tasks of `service` in `cluster` that run and are meant to, with the address of container port `port`.
-pub(super) async fn list(client: Client, cluster: Arc<str>, service: Arc<str>, port: u16) -> Result<Vec<Found>, String> {
+pub(super) async fn list(
+    client: Client,
+    cluster: Arc<str>,
+    service: Arc<str>,
+    port: u16,
+) -> Result<Vec<Found>, String> {
     let mut arns: Vec<String> = Vec::new();
     let mut pages = client
         .list_tasks()
@@ -40,14 +45,18 @@ pub(super) async fn list(client: Client, cluster: Arc<str>, service: Arc<str>, p
         let page = page.map_err(|error| told("ListTasks", &cluster, &service, &error))?;
         arns.extend(page.task_arns.unwrap_or_default());
         if TASKS_MAX < arns.len() {
-            return Err(format!("ECS ListTasks for service `{service}` lists more than {TASKS_MAX} tasks"));
+            return Err(format!(
+                "ECS ListTasks for service `{service}` lists more than {TASKS_MAX} tasks"
+            ));
         }
     }
     let mut all = Vec::with_capacity(arns.len());
     let mut unusable = None;
     for arns in arns.chunks(DESCRIBE_MAX) {
-        let described = client.describe_tasks().cluster(&*cluster).set_tasks(Some(arns.to_vec())).send().await;
-        let described = described.map_err(|error| told("DescribeTasks", &cluster, &service, &error))?;
+        let described =
+            client.describe_tasks().cluster(&*cluster).set_tasks(Some(arns.to_vec())).send().await;
+        let described =
+            described.map_err(|error| told("DescribeTasks", &cluster, &service, &error))?;
         for task in described.tasks().iter().filter(|task| is_running(task)) {
             match found(task, port) {
                 Ok(found) => all.push(found),
@@ -82,11 +91,20 @@ fn found(task: &Task, port: u16) -> Result<Found, String> {
 
 /// Returns the address of the task's own network interface (awsvpc mode).
 fn own_address(task: &Task) -> Option<IpAddr> {
-    let interfaces = task.attachments().iter().filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"));
+    let interfaces = task
+        .attachments()
+        .iter()
+        .filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"));
     let mut details = interfaces.flat_map(|attachment| attachment.details());
-    let attached = details.find(|detail| detail.name() == Some("privateIPv4Address")).and_then(|detail| detail.value());
-    let mut of_containers = task.containers().iter().flat_map(|container| container.network_interfaces());
-    attached.or_else(|| of_containers.find_map(|interface| interface.private_ipv4_address()))?.parse().ok()
+    let attached = details
+        .find(|detail| detail.name() == Some("privateIPv4Address"))
+        .and_then(|detail| detail.value());
+    let mut of_containers =
+        task.containers().iter().flat_map(|container| container.network_interfaces());
+    attached
+        .or_else(|| of_containers.find_map(|interface| interface.private_ipv4_address()))?
+        .parse()
+        .ok()
 }
 
 /// Returns the host's address and port that container port `port` is bound to (bridge and host mode).
@@ -130,27 +148,46 @@ mod tests {
     use super::*;
 
     fn running() -> aws_sdk_ecs::types::builders::TaskBuilder {
-        Task::builder().task_arn("arn:aws:ecs:eu-west-1:123456789012:task/prod/0a1b").last_status("RUNNING").desired_status("RUNNING")
+        Task::builder()
+            .task_arn("arn:aws:ecs:eu-west-1:123456789012:task/prod/0a1b")
+            .last_status("RUNNING")
+            .desired_status("RUNNING")
     }
 
     fn bound(ip: &str) -> Task {
-        let binding = NetworkBinding::builder().bind_ip(ip).container_port(8080).host_port(32768).build();
-        let other = NetworkBinding::builder().bind_ip(ip).container_port(9000).host_port(32769).build();
-        running().containers(Container::builder().network_bindings(other).network_bindings(binding).build()).build()
+        let binding =
+            NetworkBinding::builder().bind_ip(ip).container_port(8080).host_port(32768).build();
+        let other =
+            NetworkBinding::builder().bind_ip(ip).container_port(9000).host_port(32769).build();
+        running()
+            .containers(
+                Container::builder().network_bindings(other).network_bindings(binding).build(),
+            )
+            .build()
     }
 
     #[test]
     fn a_task_in_awsvpc_mode_is_found_by_its_own_address() {
         let address = KeyValuePair::builder().name("privateIPv4Address").value("10.0.3.7").build();
         let subnet = KeyValuePair::builder().name("subnetId").value("subnet-1").build();
-        let interface = Attachment::builder().r#type("ElasticNetworkInterface").details(subnet).details(address).build();
+        let interface = Attachment::builder()
+            .r#type("ElasticNetworkInterface")
+            .details(subnet)
+            .details(address)
+            .build();
         let found = found(&running().attachments(interface).build(), 8080).unwrap();
-        assert_eq!(found, Found { name: "0a1b".into(), address: "10.0.3.7:8080".parse().unwrap(), tls: None });
+        assert_eq!(
+            found,
+            Found { name: "0a1b".into(), address: "10.0.3.7:8080".parse().unwrap(), tls: None }
+        );
     }
 
     #[test]
     fn a_task_in_bridge_mode_is_found_by_its_host_port() {
-        assert_eq!(found(&bound("127.0.0.1"), 8080).unwrap().address, "127.0.0.1:32768".parse().unwrap());
+        assert_eq!(
+            found(&bound("127.0.0.1"), 8080).unwrap().address,
+            "127.0.0.1:32768".parse().unwrap()
+        );
         let error = found(&bound("0.0.0.0"), 8080).unwrap_err();
         assert!(error.contains("0a1b") && error.contains("awsvpc"), "{error}");
         assert!(found(&bound("127.0.0.1"), 8081).is_err(), "another port is not the service");

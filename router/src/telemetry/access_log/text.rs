@@ -10,7 +10,8 @@ pub(super) fn escaped(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut plain = 0;
     for (at, character) in text.char_indices() {
-        if !matches!(character, '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}') {
+        if !matches!(character, '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}')
+        {
             continue;
         }
         out.extend_from_slice(&text.as_bytes()[plain..at]);
@@ -24,7 +25,9 @@ pub(super) fn escaped(out: &mut Vec<u8>, text: &str) {
             other => {
                 out.extend_from_slice(b"\\u");
                 let code = u32::from(other);
-                out.extend([12, 8, 4, 0].map(|shift| b"0123456789abcdef"[(code >> shift & 0xf) as usize]));
+                out.extend(
+                    [12, 8, 4, 0].map(|shift| b"0123456789abcdef"[(code >> shift & 0xf) as usize]),
+                );
             }
         }
     }
@@ -97,10 +100,14 @@ mod tests {
 
     #[test]
     fn every_character_survives_a_json_parser() {
-        let all: String = (0..=0x2100).filter_map(char::from_u32).chain(['\u{1f600}', '"', '\\']).collect();
+        let all: String =
+            (0..=0x2100).filter_map(char::from_u32).chain(['\u{1f600}', '"', '\\']).collect();
         let json = text(|out| escaped(out, &all));
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), all);
-        assert!(!json.chars().any(|c| c.is_control() || c == '\u{2028}'), "nothing may break the line or the terminal");
+        assert!(
+            !json.chars().any(|c| c.is_control() || c == '\u{2028}'),
+            "nothing may break the line or the terminal"
+        );
     }
 
     #[test]

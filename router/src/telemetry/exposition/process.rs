@@ -61,8 +61,17 @@ mod tests {
     #[test]
     fn this_process_has_memory_threads_and_a_past() {
         let process = Process::read().unwrap();
-        assert!(1e5 < process.resident_bytes && 1.0 <= process.threads && 3.0 <= process.open_fds, "{process:?}");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-        assert!((now - 3600.0 * 24.0 * 365.0..now + 60.0).contains(&process.start_time_seconds), "{process:?}");
+        assert!(
+            1e5 < process.resident_bytes && 1.0 <= process.threads && 3.0 <= process.open_fds,
+            "{process:?}"
+        );
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64();
+        assert!(
+            (now - 3600.0 * 24.0 * 365.0..now + 60.0).contains(&process.start_time_seconds),
+            "{process:?}"
+        );
     }
 }

@@ -1,0 +1,134 @@
+use std::collections::BTreeMap;
+
+use policies::decide::Lane;
+use predictor::outcome::{End, Spill};
+
+use super::*;
+use crate::fixture;
+
+/// Reads Prometheus' text format strictly: every sample must belong to a family with HELP and TYPE before it.
+fn parse(page: &[u8]) -> BTreeMap<String, f64> {
+    let mut samples = BTreeMap::new();
+    let (mut family, mut kind) = (String::new(), String::new());
+    for line in std::str::from_utf8(page).unwrap().lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split(' ').next().unwrap().to_owned();
+        } else if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (name, of) = typed.split_once(' ').unwrap();
+            assert_eq!(name, family, "TYPE follows HELP");
+            of.clone_into(&mut kind);
+        } else {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let name = series.split('{').next().unwrap();
+            let suffixes: &[&str] =
+                if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(
+                suffixes.iter().any(|suffix| name == format!("{family}{suffix}")),
+                "{line} outside its family {family}"
+            );
+            assert!(
+                samples.insert(series.to_owned(), value.parse().unwrap()).is_none(),
+                "{series} twice"
+            );
+        }
+    }
+    samples
+}
+
+fn sample() -> (World, Vec<Arc<Shard>>) {
+    let policy = fixture::policy(fixture::POLICY);
+    let world = fixture::world(&policy);
+    let shards = vec![fixture::shard(&world), fixture::shard(&world)];
+    let thumb = fixture::route(&policy, "/thumb");
+    shards[0].count(&fixture::outcome(&world, thumb, Lane::Lambda, 20_000), &world.beliefs);
+    shards[1].count(&fixture::outcome(&world, thumb, Lane::Lambda, 40_000), &world.beliefs);
+    let mut gone = fixture::outcome(&world, thumb, Lane::Container, 300_000_000);
+    (gone.status, gone.end, gone.spill) = (0, End::ClientGone, Some(Spill::Throttled));
+    shards[1].count(&gone, &world.beliefs);
+    (world, shards)
+}
+
+#[test]
+fn the_page_adds_up_all_workers() {
+    let (world, shards) = sample();
+    let stats = ControlStats::new(world.policy.services.len());
+    let page = parse(&render(&world, &shards, &stats));
+    let name = &world.policy.route(fixture::route(&world.policy, "/thumb")).name;
+    let at = |series: &str| *page.get(series).unwrap_or_else(|| panic!("no {series} in {page:#?}"));
+    let check = |series: &str, expected: f64| {
+        assert!((at(series) - expected).abs() < 1e-9, "{series} is {}", at(series))
+    };
+
+    check(
+        &format!(
+            "pacer_requests_total{{route=\"{name}\",service=\"film\",lane=\"lambda\",code=\"2xx\"}}"
+        ),
+        2.0,
+    );
+    check(
+        &format!(
+            "pacer_requests_total{{route=\"{name}\",service=\"film\",lane=\"container\",code=\"none\"}}"
+        ),
+        1.0,
+    );
+    check("pacer_decisions_total{lane=\"lambda\",reason=\"declared\"}", 3.0);
+    check("pacer_spills_total{from=\"lambda\",cause=\"throttled\"}", 1.0);
+    check("pacer_ends_total{end=\"complete\"}", 2.0);
+    check("pacer_ends_total{end=\"refused\"}", 0.0);
+    // 20 ms and 40 ms at 1769 MB: 60 x 1769 / (1024 x 1000)
+    check(
+        &format!("pacer_lambda_billed_gb_seconds_total{{route=\"{name}\"}}"),
+        60.0 * 1769.0 / 1_024_000.0,
+    );
+    check(&format!("pacer_lambda_cold_starts_total{{route=\"{name}\"}}"), 2.0);
+    check("pacer_tasks{service=\"film\",state=\"ready\"}", 1.0);
+    check("pacer_slots{service=\"film\"}", 4.0);
+    check("pacer_lambda_up{service=\"film\"}", 1.0);
+    check("pacer_discovery_errors_total{service=\"report\"}", 0.0);
+    check(&format!("pacer_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1.0);
+}
+
+#[test]
+fn a_histogram_is_cumulative_and_its_bounds_are_seconds() {
+    let (world, shards) = sample();
+    let page = parse(&render(&world, &shards, &ControlStats::new(2)));
+    let name = &world.policy.route(fixture::route(&world.policy, "/thumb")).name;
+    let bucket = |lane: &str, le: &str| {
+        page[&format!(
+            "pacer_request_duration_seconds_bucket{{route=\"{name}\",lane=\"{lane}\",le=\"{le}\"}}"
+        )]
+    };
+    // 22 ms and 42 ms as the client saw them.
+    for (le, expected) in
+        [("0.01", 0.0), ("0.025", 1.0), ("0.05", 2.0), ("120", 2.0), ("+Inf", 2.0)]
+    {
+        assert!((bucket("lambda", le) - expected).abs() < 1e-9, "{le}");
+    }
+    assert!(
+        bucket("container", "120") < 0.5 && 0.5 < bucket("container", "+Inf"),
+        "five minutes lie above the last bound"
+    );
+    let sum =
+        page[&format!("pacer_request_duration_seconds_sum{{route=\"{name}\",lane=\"lambda\"}}")];
+    assert!((sum - 0.064).abs() < 1e-9, "{sum}");
+}
+
+#[test]
+fn what_never_happened_takes_no_line() {
+    let (world, shards) = sample();
+    let page = parse(&render(&world, &shards, &ControlStats::new(2)));
+    assert!(!page.keys().any(|series| series.contains("/reports/")), "{page:#?}");
+    assert!(!page.keys().any(|series| series.contains("code=\"5xx\"")), "{page:#?}");
+}
+
+#[test]
+fn every_family_on_the_page_is_declared() {
+    let (world, shards) = sample();
+    let page = String::from_utf8(render(&world, &shards, &ControlStats::new(2))).unwrap();
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let declared = crate::telemetry::ALL.iter().find(|metric| metric.name == name);
+        let kind_of = declared.map(|metric| format!("{:?}", metric.kind).to_lowercase());
+        assert_eq!(kind_of.as_deref(), Some(kind), "{name}");
+    }
+}
