@@ -118,7 +118,7 @@ async fn serve(client: &Rc<Client>, exchange: &mut Exchange, request: Request<In
 /// Reads a body of unknown length as far as the route's `buffer`, to learn whether Lambda could take it.
 async fn read_ahead(attempt: &Attempt<'_>, outbound: &mut Outbound) -> Result<decide::Body, Problem> {
     if collect(attempt, outbound, attempt.route.buffer).await? {
-        let Payload::Whole(bytes, _) = &outbound.payload else { return Ok(decide::Body::Empty) };
+        let Payload::Whole { bytes, .. } = &outbound.payload else { return Ok(decide::Body::Empty) };
         return Ok(decide::Body::Encoded(outbound.event_size(bytes.len() as u64)));
     }
     Ok(decide::Body::Streaming)
@@ -136,7 +136,7 @@ async fn collect(attempt: &Attempt<'_>, outbound: &mut Outbound, limit: u64) -> 
         let deadline = (Instant::now() + attempt.route.timeouts.idle).min(attempt.total_deadline());
         let frame = attempt.timer.bound(|| deadline, body.frame()).await.map_err(|_| Problem::body_late())?;
         let Some(frame) = frame else {
-            outbound.payload = Payload::Whole(bytes.freeze(), Some(Arc::new(buffered)));
+            outbound.payload = Payload::Whole { bytes: bytes.freeze(), _held: buffered };
             return Ok(true);
         };
         // Trailers end here: Lambda has no place for them, and a request that announced some did not come here.
@@ -261,11 +261,12 @@ async fn to_lambda(attempt: &Attempt<'_>, outbound: &mut Outbound, exchange: &mu
         whole.then_some(()).ok_or_else(full)?;
     }
     let body = match &outbound.payload {
-        Payload::Whole(bytes, _) => bytes.clone(),
+        Payload::Whole { bytes, .. } => bytes.clone(),
         _ => Bytes::new(),
     };
     exchange.outcome.bytes_in = body.len() as u64;
     let mut invoked = lambda::invoke(attempt, outbound, &body, function, keys).await?;
+    exchange.outcome.service_us = attempt.sent.get().map_or(0, |sent| micros(sent.elapsed()));
     exchange.outcome.usage = reply::usage(&mut invoked, attempt.sent.get());
     Ok(Reply::from_function(invoked, attempt))
 }

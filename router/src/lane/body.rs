@@ -25,7 +25,12 @@ pub(crate) enum Payload {
     /// None.
     Empty,
     /// All of it, in memory: it can be sent any number of times.
-    Whole(Bytes, Option<Arc<Buffered>>),
+    Whole {
+        /// The body.
+        bytes: Bytes,
+        /// What it takes of the buffer budget; given back by drop.
+        _held: Buffered,
+    },
     /// The client's stream, with what was read ahead to decide: it can be sent once.
     Stream(Option<Bytes>, Incoming),
     /// It was a stream and has been sent.
@@ -42,7 +47,7 @@ impl Payload {
     pub(crate) fn to_outgoing(&mut self, progress: Option<&Rc<Progress>>) -> Outgoing {
         match self {
             Self::Empty | Self::Spent => Outgoing::Empty,
-            Self::Whole(bytes, _) => Outgoing::Whole(Some(bytes.clone())),
+            Self::Whole { bytes, .. } => Outgoing::Whole(Some(bytes.clone())),
             Self::Stream(..) => {
                 let Self::Stream(ahead, body) = std::mem::replace(self, Self::Spent) else { return Outgoing::Empty };
                 let progress = progress.cloned().unwrap_or_default();

@@ -7,8 +7,8 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
-    rc::Rc,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -36,7 +36,26 @@ const RESPONSE_HEAD_MAX: usize = 64 * 1024;
 /// One worker's idle connections.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<u64, Vec<Idle>>>,
+    idle: RefCell<HashMap<u64, Vec<Idle>, BuildHasherDefault<KeyHasher>>>,
+}
+
+/// Keys are numbers that Pacer counts up itself: nobody can choose them, so they need no defence and no mixing.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are u64");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        // The map takes its place from the low bits and its tag from the high ones.
+        self.0 = key | key << 57;
+    }
 }
 
 #[derive(Debug)]
@@ -121,7 +140,7 @@ async fn handshake<I>(io: I) -> hyper::Result<SendRequest<Outgoing>>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new().max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
+    let (sender, connection) = http1::Builder::new().writev(false).max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
     // It ends when its `SendRequest` is dropped or the other end closes: the pool owns it through that handle. Its
     // errors reach the request that is on it; without one there is nobody to tell.
     tokio::task::spawn_local(connection);
@@ -143,6 +162,3 @@ pub(crate) fn tls_config() -> Arc<ClientConfig> {
         })
         .clone()
 }
-
-/// A pool shared by the requests of one worker.
-pub(crate) type SharedPool = Rc<Pool>;

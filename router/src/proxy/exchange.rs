@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     pub(super) progress: Option<Rc<Progress>>,
     /// How it ended; as long as nobody says, its client went away.
     pub(super) end: Option<End>,
+    /// When it ended, when somebody looked at the clock already.
+    pub(super) ended: Option<Instant>,
     request_id: HeaderValue,
     log: Option<Box<Logged>>,
 }
@@ -56,7 +58,8 @@ impl Exchange {
         let arrived = Instant::now();
         worker.shard.in_flight.add(1);
         client.busy.set(true);
-        let given = request.headers().get(REQUEST_ID).filter(|id| client.trusted && id.len() <= REQUEST_ID_MAX && id.to_str().is_ok());
+        let given = client.trusted.then(|| request.headers().get(REQUEST_ID)).flatten();
+        let given = given.filter(|id| id.len() <= REQUEST_ID_MAX && id.to_str().is_ok());
         let logged = || Logged { method: request.method().clone(), path: request.uri().path().to_owned(), task: None };
         Self {
             request_id: given.cloned().unwrap_or_else(|| worker.request_id()),
@@ -84,6 +87,7 @@ impl Exchange {
             sent: None,
             progress: None,
             end: None,
+            ended: None,
         }
     }
 
@@ -103,7 +107,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let worker = &self.client.worker;
-        let now = Instant::now();
+        let now = self.ended.unwrap_or_else(Instant::now);
         self.client.ended(now);
         let outcome = &mut self.outcome;
         outcome.end = self.end.unwrap_or(End::ClientGone);

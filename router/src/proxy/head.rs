@@ -95,30 +95,26 @@ pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
 /// Takes off what must not cross, and adds what a backend wants to know.
 pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, host: &HeaderValue, request_id: &HeaderValue) {
     let wants_trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
-    strip(headers);
-    headers.remove(EXPECT);
+    // Room for the four that follow: the map would otherwise grow twice.
+    headers.reserve(4);
+    let claims_origin = strip(headers);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if client.trusted {
-        if let Some(chain) = joined(headers, &FORWARDED_FOR, &client.address_text) {
-            headers.insert(FORWARDED_FOR, chain);
-        } else {
-            headers.insert(FORWARDED_FOR, client.address_text.clone());
-        }
+    if !claims_origin {
+        headers.insert(FORWARDED_FOR, client.address_text.clone());
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(FORWARDED_HOST, host.clone());
     } else {
-        if headers.keys().any(|name| ORIGIN.contains(name)) {
+        let chain = joined(headers, &FORWARDED_FOR, &client.address_text).filter(|_| client.trusted);
+        if !client.trusted {
             for name in &ORIGIN {
                 headers.remove(name);
             }
         }
-        headers.insert(FORWARDED_FOR, client.address_text.clone());
-    }
-    if !client.trusted || !headers.contains_key(FORWARDED_PROTO) {
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    }
-    if !client.trusted || !headers.contains_key(FORWARDED_HOST) {
-        headers.insert(FORWARDED_HOST, host.clone());
+        headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| client.address_text.clone()));
+        headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers.entry(FORWARDED_HOST).or_insert_with(|| host.clone());
     }
     headers.insert(REQUEST_ID, request_id.clone());
 }
@@ -137,20 +133,49 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> Option<
     HeaderValue::from_bytes(&chain).ok()
 }
 
-/// Takes off hop-by-hop headers (RFC 9110 section 7.6.1), those that `Connection` names, and everything `x-pacer-*`,
-/// which only Pacer may say. Used both ways.
+/// Takes off hop-by-hop headers (RFC 9110 section 7.6.1), those that `Connection` names, `Expect`, which is answered
+/// here, and everything `x-pacer-*`, which only Pacer may say. Used both ways. Returns whether the message says
+/// something about where it came from.
 ///
 /// One look over the names first: most messages have nothing to take off but `connection`.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    let mut named: Vec<HeaderName> = Vec::new();
-    let mut own = false;
-    let mut hop = false;
+pub(super) fn strip(headers: &mut HeaderMap) -> bool {
+    let (mut connection, mut hop, mut own, mut origin) = (false, false, false, false);
     for name in headers.keys() {
         match name.as_str() {
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" | "te" | "transfer-encoding" | "upgrade" => hop = true,
-            text => own |= text.starts_with(lambda_event::report::PREFIX),
+            "connection" => connection = true,
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" | "te" | "transfer-encoding" | "upgrade"
+            | "expect" => hop = true,
+            "forwarded" | "x-real-ip" => origin = true,
+            text if text.starts_with("x-") => {
+                own |= text.starts_with(lambda_event::report::PREFIX);
+                origin |= text.starts_with("x-forwarded-");
+            }
+            _ => {}
         }
     }
+    if connection {
+        strip_named(headers);
+    }
+    if hop {
+        for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"] {
+            headers.remove(name);
+        }
+        for name in [TE, TRANSFER_ENCODING, UPGRADE, EXPECT] {
+            headers.remove(name);
+        }
+    }
+    if own {
+        let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(lambda_event::report::PREFIX)).cloned().collect();
+        for name in ours {
+            headers.remove(name);
+        }
+    }
+    origin
+}
+
+/// Takes off `Connection` and what it names.
+fn strip_named(headers: &mut HeaderMap) {
+    let mut named: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(CONNECTION) {
         // The common values name nothing else, and need no list.
         if value == "keep-alive" || value == "close" {
@@ -168,20 +193,6 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
     for name in &named {
         headers.remove(name);
-    }
-    if hop {
-        for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"] {
-            headers.remove(name);
-        }
-        for name in [TE, TRANSFER_ENCODING, UPGRADE] {
-            headers.remove(name);
-        }
-    }
-    if own {
-        let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(lambda_event::report::PREFIX)).cloned().collect();
-        for name in ours {
-            headers.remove(name);
-        }
     }
 }
 

@@ -23,7 +23,6 @@ use super::{
     Attempt,
     exchange::Exchange,
     head::{self, REQUEST_ID},
-    micros,
 };
 use crate::lane::{
     body::Buffered,
@@ -254,15 +253,14 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
         let Content::Stream(stream) = &mut self.content else { return };
+        let now = Instant::now();
+        exchange.ended = Some(now);
         // Only a response that was read to its end leaves a connection that the next request can use.
         if exchange.end.is_none() && stream.body.is_end_stream() {
             exchange.end = Some(End::Complete);
             if let Some(connection) = stream.connection.take() {
-                exchange.client.worker.pool.put(connection, Instant::now());
+                exchange.client.worker.pool.put(connection, now);
             }
-        }
-        if let Some(sent) = exchange.sent {
-            exchange.outcome.service_us = micros(sent.elapsed());
         }
     }
 }

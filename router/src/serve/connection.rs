@@ -123,7 +123,8 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         service_fn(move |request| proxy::handle(client.clone(), request))
     };
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(request_head);
+    // One buffer and `send` instead of `writev`: measured cheaper for the small messages that most are.
+    builder.max_buf_size(request_head).writev(false);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut told = false;
     // Its error is the client's: a reset, a malformed head (which hyper has answered), or a response cut on purpose.

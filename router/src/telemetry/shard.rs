@@ -160,6 +160,8 @@ impl Shard {
             && outcome.end == End::Complete
             && outcome.status < 500
             && 0 < outcome.service_us
+            // A cold start says nothing of how long the next such request takes.
+            && outcome.usage.cold_start != Some(true)
         {
             self.profiles[beliefs.place(route, outcome.size)].bucket(outcome.service_us).add(1);
         }
