@@ -329,26 +329,20 @@ async fn run(
     };
     record(&function, &outcome);
     // Environment and place are given back before the answer, so that the caller's next request finds both.
-    match tokio::time::timeout(NEXT_WAIT, environment.ready()).await {
-        Ok(ready) => {
-            if ready {
-                function.put_warm(environment);
-            }
-            drop(seat.slot);
-            let _ = answer.send(outcome);
+    if let Ok(ready) = tokio::time::timeout(NEXT_WAIT, environment.ready()).await {
+        if ready {
+            function.put_warm(environment);
         }
-        // Slow to ask, not dead: it has what its timeout leaves.
-        Err(_) => {
-            let _ = answer.send(outcome);
-            if tokio::time::timeout_at(started + timeout, environment.ready())
-                .await
-                .unwrap_or(false)
-            {
-                function.put_warm(environment);
-            }
-            drop(seat.slot);
-        }
+        drop(seat.slot);
+        let _ = answer.send(outcome);
+        return;
     }
+    // Slow to ask, not dead: it has what its timeout leaves.
+    let _ = answer.send(outcome);
+    if tokio::time::timeout_at(started + timeout, environment.ready()).await.unwrap_or(false) {
+        function.put_warm(environment);
+    }
+    drop(seat.slot);
 }
 
 /// Whether init is billed: a restored snapshot's was paid for when it was taken.
