@@ -32,12 +32,12 @@ use tracing::{debug, warn};
 
 pub(crate) use self::shared::{ControlStats, DiscoveryState, Shared};
 use self::{
-    credentials::{Aws, Keys},
+    credentials::{Aws, Keys, Renewal},
     discover::{Fleet, Found},
     learn::Learner,
 };
 use crate::{
-    lane::{Endpoint, lambda::Function, lambda::SigningKeys},
+    lane::{Endpoint, container::Tasks, lambda::Function, lambda::SigningKeys},
     telemetry::shard::Shard,
     world::{Beliefs, Endpoints, World},
 };
@@ -102,7 +102,7 @@ impl Control {
             fleets: fleets.collect(),
             learner: Learner::new(&policy, first.beliefs.len()),
             learned: now,
-            keys: Keys::new(first.keys.clone()),
+            keys: Keys::new(first.keys.is_some()),
             aws: None,
             jobs: JoinSet::new(),
             world: first,
@@ -221,10 +221,8 @@ impl Control {
         self.learner.learn(&self.policy, self.shared.shards(), elapsed).map(Arc::new)
     }
 
-    /// Asks for credentials before they expire, and returns new signing keys when there are some.
-    ///
-    /// The outer `None` is "nothing changed"; the inner one is "there are none any more".
-    fn renew_keys(&mut self, now: Instant, clock: SystemTime) -> Option<Option<Arc<SigningKeys>>> {
+    /// Asks for credentials before they expire, and returns what that changed.
+    fn renew_keys(&mut self, now: Instant, clock: SystemTime) -> Option<Renewal> {
         let aws = self.aws.as_ref()?;
         if !self.policy.services.iter().any(|service| service.lambda.is_some()) {
             return None;
@@ -233,7 +231,7 @@ impl Control {
             let aws = aws.clone();
             self.jobs.spawn(async move { Report::Keys(aws.credentials().await) });
         }
-        self.keys.derive(aws.region(), clock)
+        self.keys.renewal(aws.region(), clock)
     }
 
     /// Returns all endpoints with new lists of tasks when a list changed since the last world.
@@ -268,7 +266,7 @@ impl Control {
     fn publish(
         &mut self,
         beliefs: Option<Arc<Beliefs>>,
-        keys: Option<Option<Arc<SigningKeys>>>,
+        keys: Option<Renewal>,
         endpoints: Option<Box<[Endpoints]>>,
     ) {
         let old = &self.world;
@@ -283,7 +281,7 @@ impl Control {
             policy: old.policy.clone(),
             beliefs: beliefs.unwrap_or_else(|| old.beliefs.clone()),
             endpoints: endpoints.unwrap_or_else(|| old.endpoints.clone()),
-            keys: keys.unwrap_or_else(|| old.keys.clone()),
+            keys: keys.map_or_else(|| old.keys.clone(), Renewal::into_keys),
         });
         self.world = world.clone();
         self.publish.send_replace(world);
@@ -294,7 +292,7 @@ impl Control {
                 .endpoints
                 .iter()
                 .filter_map(|endpoints| endpoints.tasks.as_ref())
-                .for_each(|tasks| tasks.wake());
+                .for_each(Tasks::wake);
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Written out by hand and not derived, so that no field of the policy becomes public by accident, and names and units
 //! are those of the policy file and the access log.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
 
 use policies::{
     cost::PicoUsd,
@@ -347,7 +350,8 @@ pub(crate) fn duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, seconds) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
         if seconds <= left {
-            text.push_str(&format!("{}{unit}", left / seconds));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{}{unit}", left / seconds);
             left %= seconds;
         }
     }

@@ -149,6 +149,25 @@ pub(crate) fn signing_keys(
     )
 }
 
+/// What becomes of the published keys.
+#[derive(Debug)]
+pub(crate) enum Renewal {
+    /// These replace them.
+    Keys(Arc<SigningKeys>),
+    /// They are good for nothing any more.
+    Expired,
+}
+
+impl Renewal {
+    /// Returns the keys that the next world has.
+    pub(crate) fn into_keys(self) -> Option<Arc<SigningKeys>> {
+        match self {
+            Self::Keys(keys) => Some(keys),
+            Self::Expired => None,
+        }
+    }
+}
+
 /// The credentials at hand, and when to ask for new ones.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -163,12 +182,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Begins with what the first world was given; the loop asks for its own at once.
-    pub(crate) fn new(first: Option<Arc<SigningKeys>>) -> Self {
+    /// Begins with whether the first world was given keys; the loop asks for its own at once.
+    pub(crate) fn new(published: bool) -> Self {
         Self {
             credentials: None,
             derived_for: None,
-            published: first.is_some(),
+            published,
             asking: false,
             ask_at: None,
             failures: 0,
@@ -217,17 +236,12 @@ impl Keys {
         }
     }
 
-    /// Returns new keys when the credentials or the UTC day changed, `Some(None)` when they have expired.
-    pub(crate) fn derive(
-        &mut self,
-        region: &str,
-        clock: SystemTime,
-    ) -> Option<Option<Arc<SigningKeys>>> {
+    /// Returns what the world must learn: new keys when the credentials or the UTC day changed, or that they expired.
+    pub(crate) fn renewal(&mut self, region: &str, clock: SystemTime) -> Option<Renewal> {
         let credentials = self.credentials.as_ref()?;
         if credentials.expiry().is_some_and(|expiry| expiry <= clock) {
-            let was = std::mem::take(&mut self.published);
             self.derived_for = None;
-            return was.then_some(None);
+            return std::mem::take(&mut self.published).then_some(Renewal::Expired);
         }
         let day = Some(utc_day(clock));
         if self.derived_for == day {
@@ -235,7 +249,7 @@ impl Keys {
         }
         self.derived_for = day;
         self.published = true;
-        Some(Some(Arc::new(signing_keys(credentials, region, clock))))
+        Some(Renewal::Keys(Arc::new(signing_keys(credentials, region, clock))))
     }
 
     /// Returns what `/status` tells about them.
@@ -271,23 +285,29 @@ mod tests {
     #[test]
     fn keys_are_derived_once_a_day_and_for_new_credentials() {
         let (now, clock) = (Instant::now(), UNIX_EPOCH + Duration::from_hours(24 * 20_000));
-        let mut keys = Keys::new(None);
+        let mut keys = Keys::new(false);
         assert!(keys.is_due(now), "the loop asks at once");
         assert!(!keys.is_due(now), "it asks once at a time");
-        assert!(keys.derive("eu-west-1", clock).is_none(), "nothing is known yet");
+        assert!(keys.renewal("eu-west-1", clock).is_none(), "nothing is known yet");
         keys.heard(Ok(credentials(None, clock)), now, clock);
-        assert!(matches!(keys.derive("eu-west-1", clock), Some(Some(_))));
+        assert!(matches!(keys.renewal("eu-west-1", clock), Some(Renewal::Keys(_))));
         assert!(
-            keys.derive("eu-west-1", clock + Duration::from_hours(23)).is_none(),
+            keys.renewal("eu-west-1", clock + Duration::from_hours(23)).is_none(),
             "the same day"
         );
         assert!(
-            matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))),
+            matches!(
+                keys.renewal("eu-west-1", clock + Duration::from_hours(24)),
+                Some(Renewal::Keys(_))
+            ),
             "the next day"
         );
         keys.heard(Ok(credentials(None, clock)), now, clock);
         assert!(
-            matches!(keys.derive("eu-west-1", clock + Duration::from_hours(24)), Some(Some(_))),
+            matches!(
+                keys.renewal("eu-west-1", clock + Duration::from_hours(24)),
+                Some(Renewal::Keys(_))
+            ),
             "new ones"
         );
     }
@@ -295,25 +315,31 @@ mod tests {
     #[test]
     fn expiring_credentials_are_renewed_ahead_and_kept_until_their_end() {
         let (now, clock) = (Instant::now(), SystemTime::now());
-        let mut keys = Keys::new(None);
+        let mut keys = Keys::new(false);
         assert!(keys.is_due(now));
         keys.heard(Ok(credentials(Some(Duration::from_mins(10)), clock)), now, clock);
-        assert!(matches!(keys.derive("eu-west-1", clock), Some(Some(_))));
+        assert!(matches!(keys.renewal("eu-west-1", clock), Some(Renewal::Keys(_))));
         assert!(!keys.is_due(now + Duration::from_secs(299)));
         assert!(keys.is_due(now + Duration::from_mins(5)), "five minutes ahead");
 
         let later = clock + Duration::from_mins(6);
         keys.heard(Err("down".into()), now + Duration::from_mins(6), later);
-        assert!(!matches!(keys.derive("eu-west-1", later), Some(None)), "the old ones are kept");
+        assert!(
+            !matches!(keys.renewal("eu-west-1", later), Some(Renewal::Expired)),
+            "the old ones are kept"
+        );
         assert!(keys.state().usable);
         assert_eq!(keys.state().error.as_deref(), Some("down"));
         assert!(keys.is_due(now + Duration::from_secs(361)), "a failure is retried soon");
 
         assert!(
-            matches!(keys.derive("eu-west-1", clock + Duration::from_mins(10)), Some(None)),
+            matches!(
+                keys.renewal("eu-west-1", clock + Duration::from_mins(10)),
+                Some(Renewal::Expired)
+            ),
             "expired"
         );
-        assert!(keys.derive("eu-west-1", clock + Duration::from_mins(11)).is_none(), "told once");
+        assert!(keys.renewal("eu-west-1", clock + Duration::from_mins(11)).is_none(), "told once");
         assert!(!keys.state().usable);
     }
 

@@ -192,22 +192,19 @@ impl Fleet {
             let same = |member: &&mut Member| {
                 member.task.address == found.address && member.task.name == found.name
             };
-            match self.members.iter_mut().find(same) {
-                Some(member) => {
-                    listed.insert(member.task.key);
-                    if member.task.state() == TaskState::Draining {
-                        member.task.set_state(TaskState::Unproven);
-                        *member = Member::new(member.task.clone(), now);
-                    }
+            if let Some(member) = self.members.iter_mut().find(same) {
+                listed.insert(member.task.key);
+                if member.task.state() == TaskState::Draining {
+                    member.task.set_state(TaskState::Unproven);
+                    *member = Member::new(member.task.clone(), now);
                 }
-                None => {
-                    let task = task(&found, self.container.requests_per_task);
-                    info!(service = %self.name, task = %task.name, address = %task.address, "a task came");
-                    listed.insert(task.key);
-                    self.members.push(Member::new(task, now));
-                    self.changed = true;
-                }
+                continue;
             }
+            let task = task(&found, self.container.requests_per_task);
+            info!(service = %self.name, task = %task.name, address = %task.address, "a task came");
+            listed.insert(task.key);
+            self.members.push(Member::new(task, now));
+            self.changed = true;
         }
         for Member { task, .. } in &self.members {
             if !listed.contains(&task.key) && task.state() != TaskState::Draining {

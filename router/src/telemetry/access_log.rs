@@ -141,7 +141,7 @@ impl LogBuffer {
             &mut self.lines,
             world,
             outcome,
-            &Request { method, path, request_id, peer, task },
+            &Request { method, path, id: request_id, peer, task },
         );
         self.count += 1;
         if BUFFER_BYTES <= self.lines.len() {
@@ -184,7 +184,7 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 struct Request<'a> {
     method: &'a http::Method,
     path: &'a str,
-    request_id: &'a str,
+    id: &'a str,
     peer: IpAddr,
     task: Option<&'a str>,
 }
@@ -196,7 +196,7 @@ fn write_line(out: &mut Vec<u8>, world: &World, outcome: &Outcome, request: &Req
     out.extend_from_slice(b"{\"ts\":\"");
     timestamp(out, outcome.arrived_us);
     out.extend_from_slice(b"\",\"request_id\":");
-    escaped(out, request.request_id);
+    escaped(out, request.id);
     // Writing to a Vec cannot fail, and an address has no character that JSON escapes.
     let _ = write!(out, ",\"client\":\"{}\"", request.peer);
     text_or_null(out, "method", Some(request.method.as_str()));

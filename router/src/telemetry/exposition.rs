@@ -185,12 +185,12 @@ fn lanes(page: &mut Page, world: &World) {
     };
     page.family(&super::LAMBDA_IN_FLIGHT, |family| {
         functions().for_each(|(service, function)| {
-            family.add(&[service], f64::from(function.in_flight()))
+            family.add(&[service], f64::from(function.in_flight()));
         });
     });
     page.family(&super::LAMBDA_UP, |family| {
         functions().for_each(|(service, function)| {
-            family.add(&[service], if function.is_up() { 1.0 } else { 0.0 })
+            family.add(&[service], if function.is_up() { 1.0 } else { 0.0 });
         });
     });
     page.family(&super::TASKS, |family| {

@@ -13,7 +13,7 @@ use std::{
 use aws_sdk_ecs::{
     Client,
     error::ProvideErrorMetadata,
-    types::{DesiredStatus, Task},
+    types::{Attachment, Container, DesiredStatus, Task},
 };
 
 use super::Found;
@@ -95,12 +95,11 @@ fn own_address(task: &Task) -> Option<IpAddr> {
         .attachments()
         .iter()
         .filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"));
-    let mut details = interfaces.flat_map(|attachment| attachment.details());
+    let mut details = interfaces.flat_map(Attachment::details);
     let attached = details
         .find(|detail| detail.name() == Some("privateIPv4Address"))
         .and_then(|detail| detail.value());
-    let mut of_containers =
-        task.containers().iter().flat_map(|container| container.network_interfaces());
+    let mut of_containers = task.containers().iter().flat_map(Container::network_interfaces);
     attached
         .or_else(|| of_containers.find_map(|interface| interface.private_ipv4_address()))?
         .parse()
@@ -109,7 +108,7 @@ fn own_address(task: &Task) -> Option<IpAddr> {
 
 /// Returns the host's address and port that container port `port` is bound to (bridge and host mode).
 fn bound_address(task: &Task, port: u16) -> Option<SocketAddr> {
-    let mut bindings = task.containers().iter().flat_map(|container| container.network_bindings());
+    let mut bindings = task.containers().iter().flat_map(Container::network_bindings);
     let binding = bindings.find(|binding| binding.container_port() == Some(i32::from(port)))?;
     let host: IpAddr = binding.bind_ip()?.parse().ok()?;
     let host_port = u16::try_from(binding.host_port()?).ok()?;
@@ -143,7 +142,7 @@ fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ecs::types::{Attachment, Container, KeyValuePair, NetworkBinding};
+    use aws_sdk_ecs::types::{KeyValuePair, NetworkBinding};
 
     use super::*;
 

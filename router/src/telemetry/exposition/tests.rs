@@ -56,7 +56,7 @@ fn the_page_adds_up_all_workers() {
     let name = &world.policy.route(fixture::route(&world.policy, "/thumb")).name;
     let at = |series: &str| *page.get(series).unwrap_or_else(|| panic!("no {series} in {page:#?}"));
     let check = |series: &str, expected: f64| {
-        assert!((at(series) - expected).abs() < 1e-9, "{series} is {}", at(series))
+        assert!((at(series) - expected).abs() < 1e-9, "{series} is {}", at(series));
     };
 
     check(
