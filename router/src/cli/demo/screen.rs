@@ -55,7 +55,7 @@ impl View {
             lines.extend(self.routes());
         }
         lines.extend(self.capacity());
-        lines.push(self.troubles());
+        lines.extend(self.duration.is_some().then(|| self.troubles()));
         lines.extend(self.bill());
         lines
     }
@@ -70,7 +70,11 @@ impl View {
                 let _ = write!(line, " | {} {} p99 {}", route.path(), lanes, milliseconds(p99));
             }
         }
-        let _ = write!(line, " | {}", self.troubles().trim_start());
+        // Without load there is nothing to have gone wrong, and the cloud is all there is to see.
+        let last = if self.duration.is_some() { Some(self.troubles()) } else { self.capacity() };
+        if let Some(last) = last {
+            let _ = write!(line, " | {}", last.trim_start());
+        }
         line
     }
 
@@ -461,6 +465,12 @@ END: 1,203 sent = 1,201 ok + 1 failed + 1 in flight when stopped | 0 run twice
     #[test]
     fn a_demo_without_load_shows_the_cloud_only() {
         let view = View { duration: None, ..view() };
-        assert!(view.live()[0] == "demo  42s, no load" && view.live()[1].contains("tasks"));
+        assert!(
+            view.live()[0] == "demo  42s, no load" && view.live()[1].contains("tasks 2 running")
+        );
+        assert!(
+            view.line().starts_with("demo  42s, no load | ")
+                && view.line().contains("tasks 2 running")
+        );
     }
 }
