@@ -171,7 +171,11 @@ impl Control {
         loop {
             tokio::select! {
                 _ = &mut stop => return,
-                Some(report) = self.jobs.join_next(), if !self.jobs.is_empty() => self.hear(report),
+                Some(report) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                    if self.hear(report) {
+                        ticks.reset_immediately();
+                    }
+                }
                 Some(outcomes) = self.recent.recv() => self.shared.remember(outcomes),
                 _ = ticks.tick() => self.tick(Instant::now(), SystemTime::now()),
             }
@@ -246,20 +250,27 @@ impl Control {
         endpoints
     }
 
-    /// Takes in what a job found.
-    fn hear(&mut self, report: Result<Report, tokio::task::JoinError>) {
+    /// Takes in what a job found. Returns whether the next tick should come at once: there is something to act on.
+    fn hear(&mut self, report: Result<Report, tokio::task::JoinError>) -> bool {
         let now = Instant::now();
         match report {
-            Ok(Report::Listed(place, Ok(found))) => self.fleets[place].listed(found, now),
+            Ok(Report::Listed(place, Ok(found))) => {
+                self.fleets[place].listed(found, now);
+                return true;
+            }
             Ok(Report::Listed(place, Err(error))) => {
                 let fleet = &mut self.fleets[place];
                 fleet.not_listed(&error, now);
                 self.shared.stats().count_discovery_error(fleet.service());
             }
             Ok(Report::Probed(place, key, result)) => self.fleets[place].probed(key, result, now),
-            Ok(Report::Keys(result)) => self.keys.heard(result, now, SystemTime::now()),
+            Ok(Report::Keys(result)) => {
+                self.keys.heard(result, now, SystemTime::now());
+                return true;
+            }
             Err(error) => warn!(%error, "a job of the control loop panicked"),
         }
+        false
     }
 
     /// Publishes a world in which what is given replaces what was.

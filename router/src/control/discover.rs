@@ -30,6 +30,13 @@ use crate::lane::{
 /// DescribeTasks, Service Quotas); at two calls a listing, 5 s leaves room for some 50 services and other callers.
 const LIST_EVERY: Duration = Duration::from_secs(5);
 
+/// Time between the first [`EARLY_LISTINGS`] listings: a service that was started together with the gateway is found soon.
+/// ECS bears a burst of 100 reads.
+const LIST_EARLY: Duration = Duration::from_secs(1);
+
+/// How many listings follow each other quickly at the start.
+const EARLY_LISTINGS: u32 = 10;
+
 /// Time between two lookups of a name: `getaddrinfo` does not tell how long an answer holds, and 30 s is a common TTL.
 const LOOKUP_EVERY: Duration = Duration::from_secs(30);
 
@@ -76,6 +83,7 @@ pub(crate) struct Fleet {
     /// When to list next; `None` when nothing can change: every upstream is an address.
     list_at: Option<Instant>,
     listing: bool,
+    listings: u32,
     failures: u32,
     error: Option<String>,
     client: Option<aws_sdk_ecs::Client>,
@@ -116,6 +124,7 @@ impl Fleet {
             changed: false,
             list_at: if fixed { None } else { Some(now) },
             listing: false,
+            listings: 0,
             failures: 0,
             error: None,
             client: None,
@@ -159,6 +168,7 @@ impl Fleet {
     pub(crate) fn listed(&mut self, found: Vec<Found>, now: Instant) {
         self.listing = false;
         self.failures = 0;
+        self.listings = self.listings.saturating_add(1);
         self.list_at = Some(now + jittered(self.pace(), random()));
         if self.error.take().is_some() {
             info!(service = %self.name, tasks = found.len(), "its tasks are listed again");
@@ -180,6 +190,7 @@ impl Fleet {
 
     fn pace(&self) -> Duration {
         match self.container.discovery {
+            Discovery::Ecs { .. } if self.listings < EARLY_LISTINGS => LIST_EARLY,
             Discovery::Ecs { .. } => LIST_EVERY,
             Discovery::Upstreams(_) => LOOKUP_EVERY,
         }
