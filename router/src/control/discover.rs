@@ -31,7 +31,7 @@ use crate::lane::{
 const LIST_EVERY: Duration = Duration::from_secs(5);
 
 /// Time between the first [`EARLY_LISTINGS`] listings: a service that was started together with the gateway is found soon.
-/// ECS bears a burst of 100 reads.
+/// ECS bears a burst of 100 reads (ECS API reference, request throttling, "Cluster resource read": 100, then 20 a second).
 const LIST_EARLY: Duration = Duration::from_secs(1);
 
 /// How many listings follow each other quickly at the start.
