@@ -111,7 +111,7 @@ async fn shutdown_signal() {
         Err(error) => {
             // Without handlers the signals end the process by themselves.
             tracing::warn!(%error, "signals cannot be handled; they end this process at once");
-            std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     }
 }
