@@ -62,7 +62,14 @@ pub enum End {
 
 impl End {
     /// All of them, in the order of [`End::index`].
-    pub const ALL: [Self; 6] = [Self::Complete, Self::Refused, Self::Unavailable, Self::LaneFailed, Self::TimedOut, Self::ClientGone];
+    pub const ALL: [Self; 6] = [
+        Self::Complete,
+        Self::Refused,
+        Self::Unavailable,
+        Self::LaneFailed,
+        Self::TimedOut,
+        Self::ClientGone,
+    ];
 
     /// Returns the name used in logs and metrics.
     pub const fn as_str(self) -> &'static str {

@@ -36,7 +36,7 @@ impl<C> Histogram<C> {
     }
 
     /// Iterates over the counters, shortest time first.
-    pub fn iter(&self) -> std::slice::Iter<'_, C> {
+    pub fn counters(&self) -> std::slice::Iter<'_, C> {
         self.0.iter()
     }
 }
@@ -51,7 +51,8 @@ fn bucket_of(us: u32) -> usize {
     let octave = scaled.ilog2() - 8;
     let fraction = ((scaled << 8) >> (octave + 8)) - 256;
     // 256 x (2^(1/4) - 1), 256 x (2^(2/4) - 1), 256 x (2^(3/4) - 1)
-    let quarter = u32::from(fraction >= 48) + u32::from(fraction >= 106) + u32::from(fraction >= 175);
+    let quarter =
+        u32::from(fraction >= 48) + u32::from(fraction >= 106) + u32::from(fraction >= 175);
     ((octave * PER_OCTAVE + quarter + 1) as usize).min(BUCKETS - 1)
 }
 
@@ -102,9 +103,20 @@ impl Profile {
         if weight <= 0.0 {
             return Belief::default();
         }
-        let mean = self.counts.iter().enumerate().map(|(bucket, count)| count * middle_us(bucket)).sum::<f64>() / weight;
-        let long: f64 =
-            self.counts.iter().enumerate().filter(|(bucket, _)| f64::from(sprinter_up_to_us) < upper_us(*bucket)).map(|(_, count)| count).sum();
+        let mean = self
+            .counts
+            .iter()
+            .enumerate()
+            .map(|(bucket, count)| count * middle_us(bucket))
+            .sum::<f64>()
+            / weight;
+        let long: f64 = self
+            .counts
+            .iter()
+            .enumerate()
+            .filter(|(bucket, _)| f64::from(sprinter_up_to_us) < upper_us(*bucket))
+            .map(|(_, count)| count)
+            .sum();
         Belief {
             seen: u32::try_from(self.seen).unwrap_or(u32::MAX),
             mean_us: mean as u32,
@@ -130,7 +142,11 @@ impl Profile {
 
 /// Returns the value that stands for a bucket: the geometric middle of its bounds.
 fn middle_us(bucket: usize) -> f64 {
-    if bucket == 0 { f64::from(FIRST_US) / 2.0 } else { upper_us(bucket) / 2f64.powf(0.5 / f64::from(PER_OCTAVE)) }
+    if bucket == 0 {
+        f64::from(FIRST_US) / 2.0
+    } else {
+        upper_us(bucket) / 2f64.powf(0.5 / f64::from(PER_OCTAVE))
+    }
 }
 
 #[cfg(test)]
@@ -139,10 +155,26 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_what_lies_between_its_bounds() {
-        for us in [1, 499, 500, 501, 594, 595, 1000, 1414, 10_000, 123_456, 1_000_000, 15 * 60 * 1_000_000] {
+        for us in [
+            1,
+            499,
+            500,
+            501,
+            594,
+            595,
+            1000,
+            1414,
+            10_000,
+            123_456,
+            1_000_000,
+            15 * 60 * 1_000_000,
+        ] {
             let bucket = bucket_of(us);
             assert!(f64::from(us) <= upper_us(bucket) * 1.005, "{us} above its bucket {bucket}");
-            assert!(bucket == 0 || upper_us(bucket - 1) <= f64::from(us) * 1.005, "{us} below its bucket {bucket}");
+            assert!(
+                bucket == 0 || upper_us(bucket - 1) <= f64::from(us) * 1.005,
+                "{us} below its bucket {bucket}"
+            );
         }
     }
 
@@ -154,7 +186,7 @@ mod tests {
             counter.set(counter.get() + 1);
         }
         let mut profile = Profile::default();
-        profile.update(histogram.iter().map(std::cell::Cell::get), 1.0);
+        profile.update(histogram.counters().map(std::cell::Cell::get), 1.0);
         let belief = profile.belief(900_000);
         assert_eq!(belief.seen, 1000);
         assert!((420_000..600_000).contains(&belief.p50_us), "{belief:?}");
@@ -170,7 +202,7 @@ mod tests {
         let before = profile.belief(1);
         profile.update(at(10, 100), 0.5);
         assert_eq!(profile.belief(1), before, "nothing new came");
-        let both = |b: usize| if b == 10 { 100 } else if b == 40 { 100 } else { 0 };
+        let both = |b: usize| if b == 10 || b == 40 { 100 } else { 0 };
         profile.update((0..BUCKETS).map(both), 0.01);
         assert!(before.p50_us * 2 < profile.belief(1).p50_us, "the new ones weigh more");
     }

@@ -46,8 +46,10 @@ pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
     let http = listen(policy.listen.http, "listen.http")?;
     let admin = policy.admin.map(|address| listen(address, "admin")).transpose()?;
     let metrics = policy.metrics.map(|address| listen(address, "metrics")).transpose()?;
-    let addresses = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
-    let (http_address, admin_address, metrics_address) = (http.local_addr()?, addresses(&admin)?, addresses(&metrics)?);
+    let addresses =
+        |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
+    let (http_address, admin_address, metrics_address) =
+        (http.local_addr()?, addresses(&admin)?, addresses(&metrics)?);
     let log = AccessLog::start(&policy.access_log).context("starting the access log")?;
 
     let (ready, started) = std_mpsc::channel();
@@ -55,11 +57,21 @@ pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
     let (recent, recent_received) = mpsc::channel(RECENT_BATCHES);
     let control = std::thread::Builder::new()
         .name("control".to_owned())
-        .spawn(move || control(policy, workers, Listeners { admin, metrics }, recent_received, &ready, stopped))
+        .spawn(move || {
+            control(policy, workers, Listeners { admin, metrics }, recent_received, &ready, stopped)
+        })
         .context("starting thread control")?;
     let (worlds, shards) = started.recv().context("the control thread ended early")??;
     let serving = Serving::start(http, Setup { worlds, shards, recent }, log.as_ref())?;
-    Ok(Running { http: http_address, admin: admin_address, metrics: metrics_address, serving, log, stop_control, control })
+    Ok(Running {
+        http: http_address,
+        admin: admin_address,
+        metrics: metrics_address,
+        serving,
+        log,
+        stop_control,
+        control,
+    })
 }
 
 impl Running {
@@ -105,7 +117,9 @@ fn control(
                 return;
             }
         };
-        let shards: Vec<_> = (0..workers).map(|_| Arc::new(Shard::new(policy.routes.len(), &world.beliefs))).collect();
+        let shards: Vec<_> = (0..workers)
+            .map(|_| Arc::new(Shard::new(policy.routes.len(), &world.beliefs)))
+            .collect();
         let (publish, worlds) = watch::channel(world.clone());
         let control = Control::new(policy, shards.clone(), publish, recent, world);
         let shared = control.shared();
@@ -114,7 +128,9 @@ fn control(
             tokio::spawn(async move { report("admin", admin::serve(listener, state).await) });
         }
         if let Some(listener) = listeners.metrics {
-            tokio::spawn(async move { report("metrics", exposition::serve(listener, shared).await) });
+            tokio::spawn(
+                async move { report("metrics", exposition::serve(listener, shared).await) },
+            );
         }
         if ready.send(Ok((worlds, shards))).is_ok() {
             control.run(stopped).await;
@@ -143,9 +159,15 @@ fn listen(address: SocketAddr, field: &str) -> anyhow::Result<TcpListener> {
     };
     bind().map_err(|error: std::io::Error| {
         let fix = match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!("; something else listens there: end it, or change `{field}` in the policy"),
-            std::io::ErrorKind::PermissionDenied => format!("; ports below 1024 need a privilege: change `{field}` in the policy"),
-            std::io::ErrorKind::AddrNotAvailable => format!("; this machine has no such address: change `{field}` in the policy"),
+            std::io::ErrorKind::AddrInUse => {
+                format!("; something else listens there: end it, or change `{field}` in the policy")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("; ports below 1024 need a privilege: change `{field}` in the policy")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                format!("; this machine has no such address: change `{field}` in the policy")
+            }
             _ => String::new(),
         };
         anyhow::anyhow!("cannot listen on {address} (`{field}`): {error}{fix}")

@@ -126,14 +126,14 @@ impl Control {
     pub(crate) async fn first_world(policy: &Arc<Policy>) -> anyhow::Result<World> {
         let aws = if Aws::is_needed(policy) { Some(Aws::load(policy).await?) } else { None };
         let mut endpoints = Vec::with_capacity(policy.services.len());
-        for (index, service) in policy.services.iter().enumerate() {
+        for service in &policy.services {
             let function = match (&service.lambda, &aws) {
                 (Some(lambda), Some(aws)) => {
                     let url = aws.lambda_endpoint();
                     let endpoint = Endpoint::parse(&url).with_context(|| {
                         format!("the address of the Lambda API; mend `endpoint_url` or AWS_ENDPOINT_URL: `{url}`")
                     })?;
-                    Some(Arc::new(Function::new(ServiceId(index as u16), lambda, endpoint)))
+                    Some(Arc::new(Function::new(lambda, endpoint)))
                 }
                 _ => None,
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policies::{
     decide::{Decision, Facts, Lane, decide},
     load::{MemorySource, load},
-    policy::{Policy, RouteId, ServiceId},
+    policy::{Policy, RouteId},
 };
 use predictor::outcome::{End, Outcome, Usage};
 
@@ -58,9 +58,9 @@ pub(crate) fn policy(text: &str) -> Arc<Policy> {
 
 /// Lays out a world with one ready task a service.
 pub(crate) fn world(policy: &Arc<Policy>) -> World {
-    let endpoints = policy.services.iter().enumerate().map(|(index, service)| {
+    let endpoints = policy.services.iter().map(|service| {
         let endpoint = Endpoint::parse("http://127.0.0.1:1").unwrap();
-        let function = |lambda| Arc::new(Function::new(ServiceId(index as u16), lambda, endpoint));
+        let function = |lambda| Arc::new(Function::new(lambda, endpoint));
         let tasks = service.container.as_ref().map(|container| {
             let address = "127.0.0.1:9000".parse().unwrap();
             let task =

@@ -21,7 +21,7 @@ pub(crate) mod pool;
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// Whether the request may have run.
-    pub(crate) ran: Ran,
+    pub(crate) ran: Execution,
     /// What happened, for metrics and logs.
     pub(crate) cause: Spill,
     /// What the client is told when nothing else can be tried.
@@ -34,7 +34,7 @@ pub(crate) struct Failure {
 
 /// Whether a request that failed may have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ran {
+pub(crate) enum Execution {
     /// It provably did not: it may be sent again, on any lane, whatever its method.
     DidNotRun,
     /// Nobody knows: only what may be repeated is sent again.
@@ -45,18 +45,22 @@ pub(crate) enum Ran {
 
 impl Failure {
     /// A failure that left no trace in the backend.
-    pub(crate) const fn did_not_run(cause: Spill, status: StatusCode, detail: &'static str) -> Self {
-        Self { ran: Ran::DidNotRun, cause, status, detail, timed_out: false }
+    pub(crate) const fn did_not_run(
+        cause: Spill,
+        status: StatusCode,
+        detail: &'static str,
+    ) -> Self {
+        Self { ran: Execution::DidNotRun, cause, status, detail, timed_out: false }
     }
 
     /// A failure of which nobody knows how far it got.
     pub(crate) const fn unknown(status: StatusCode, detail: &'static str) -> Self {
-        Self { ran: Ran::Unknown, cause: Spill::Failed, status, detail, timed_out: false }
+        Self { ran: Execution::Unknown, cause: Spill::Failed, status, detail, timed_out: false }
     }
 
     /// A failure of a request that ran.
     pub(crate) const fn ran(status: StatusCode, detail: &'static str) -> Self {
-        Self { ran: Ran::Ran, cause: Spill::Failed, status, detail, timed_out: false }
+        Self { ran: Execution::Ran, cause: Spill::Failed, status, detail, timed_out: false }
     }
 
     /// Marks it as the end of a timeout.
@@ -98,7 +102,8 @@ impl Endpoint {
             host: authority.host().trim_matches(['[', ']']).into(),
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             tls,
-            authority: HeaderValue::from_str(authority.as_str()).with_context(|| format!("`{url}` has a host that no header can carry"))?,
+            authority: HeaderValue::from_str(authority.as_str())
+                .with_context(|| format!("`{url}` has a host that no header can carry"))?,
             key: next_key(),
         })
     }
@@ -117,7 +122,10 @@ mod tests {
     #[test]
     fn an_endpoint_is_a_url_without_a_path() {
         let endpoint = Endpoint::parse("https://lambda.eu-west-1.amazonaws.com").unwrap();
-        assert_eq!((&*endpoint.host, endpoint.port, endpoint.tls), ("lambda.eu-west-1.amazonaws.com", 443, true));
+        assert_eq!(
+            (&*endpoint.host, endpoint.port, endpoint.tls),
+            ("lambda.eu-west-1.amazonaws.com", 443, true)
+        );
         let endpoint = Endpoint::parse("http://[::1]:4566/").unwrap();
         assert_eq!((&*endpoint.host, endpoint.port, endpoint.tls), ("::1", 4566, false));
         assert_eq!(endpoint.authority, "[::1]:4566");

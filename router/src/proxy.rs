@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use policies::{
-    decide::{self, ContainerState, Decision, Facts, Lane, LambdaState, LaneStates, Refusal},
+    decide::{self, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal},
     policy::{Route, RouteId, Service, SizeBy},
     route,
 };
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     lane::{
-        Failure, Ran,
+        Execution, Failure,
         body::{Outgoing, Payload, Progress, Sending},
         container, lambda,
     },
@@ -46,7 +46,10 @@ use timer::Timer;
 const SENDS_MAX: u8 = 3;
 
 /// Answers one request. It cannot fail: whatever goes wrong becomes a response.
-pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+pub(crate) async fn handle(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
     let world = client.worker.world();
     if request.uri().path() == &*world.policy.listen.health {
         return Ok(reply::health(client.worker.draining.get()));
@@ -59,7 +62,11 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     })
 }
 
-async fn serve(client: &Rc<Client>, exchange: &mut Exchange, request: Request<Incoming>) -> Result<Reply, Problem> {
+async fn serve(
+    client: &Rc<Client>,
+    exchange: &mut Exchange,
+    request: Request<Incoming>,
+) -> Result<Reply, Problem> {
     let world = exchange.world.clone();
     let (mut parts, body) = request.into_parts();
     let host = head::check(&parts)?;
@@ -68,7 +75,13 @@ async fn serve(client: &Rc<Client>, exchange: &mut Exchange, request: Request<In
     let found = {
         let path = parts.uri.path();
         let host = host.to_str().unwrap_or_default();
-        let wanted = route::Head { host, path, query: parts.uri.query(), method: &parts.method, headers: &parts.headers };
+        let wanted = route::Head {
+            host,
+            path,
+            query: parts.uri.query(),
+            method: &parts.method,
+            headers: &parts.headers,
+        };
         world.policy.table.find(&wanted)
     };
     let id = found.ok_or_else(Problem::no_route)?;
@@ -106,7 +119,9 @@ async fn serve(client: &Rc<Client>, exchange: &mut Exchange, request: Request<In
     let decision = decide_lane(&attempt, service, id, exchange.outcome.size, &facts);
     exchange.outcome.decision = Some(decision);
     let mut reply = dispatch(&attempt, decision, &mut outbound, exchange).await;
-    if let (Err(problem), Payload::Stream(_, body)) = (&mut reply, std::mem::replace(&mut outbound.payload, Payload::Empty)) {
+    if let (Err(problem), Payload::Stream(_, body)) =
+        (&mut reply, std::mem::replace(&mut outbound.payload, Payload::Empty))
+    {
         problem.unread = Some(body);
     }
     exchange.outcome.queue_wait_us = micros(attempt.waited.get());
@@ -116,17 +131,27 @@ async fn serve(client: &Rc<Client>, exchange: &mut Exchange, request: Request<In
 }
 
 /// Reads a body of unknown length as far as the route's `buffer`, to learn whether Lambda could take it.
-async fn read_ahead(attempt: &Attempt<'_>, outbound: &mut Outbound) -> Result<decide::Body, Problem> {
+async fn read_ahead(
+    attempt: &Attempt<'_>,
+    outbound: &mut Outbound,
+) -> Result<decide::Body, Problem> {
     if collect(attempt, outbound, attempt.route.buffer).await? {
-        let Payload::Whole { bytes, .. } = &outbound.payload else { return Ok(decide::Body::Empty) };
+        let Payload::Whole { bytes, .. } = &outbound.payload else {
+            return Ok(decide::Body::Empty);
+        };
         return Ok(decide::Body::Encoded(outbound.event_size(bytes.len() as u64)));
     }
     Ok(decide::Body::Streaming)
 }
 
 /// Reads the body into memory, up to `limit` bytes. Returns false, and leaves a stream, when there is more.
-async fn collect(attempt: &Attempt<'_>, outbound: &mut Outbound, limit: u64) -> Result<bool, Problem> {
-    let Payload::Stream(ahead, mut body) = std::mem::replace(&mut outbound.payload, Payload::Spent) else {
+async fn collect(
+    attempt: &Attempt<'_>,
+    outbound: &mut Outbound,
+    limit: u64,
+) -> Result<bool, Problem> {
+    let Payload::Stream(ahead, mut body) = std::mem::replace(&mut outbound.payload, Payload::Spent)
+    else {
         unreachable!("only a stream is collected");
     };
     let buffered = attempt.worker.budget.take(0).ok_or_else(Problem::buffers_full)?;
@@ -134,7 +159,11 @@ async fn collect(attempt: &Attempt<'_>, outbound: &mut Outbound, limit: u64) -> 
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     loop {
         let deadline = (Instant::now() + attempt.route.timeouts.idle).min(attempt.total_deadline());
-        let frame = attempt.timer.bound(|| deadline, body.frame()).await.map_err(|_| Problem::body_late())?;
+        let frame = attempt
+            .timer
+            .bound(|| deadline, body.frame())
+            .await
+            .map_err(|_| Problem::body_late())?;
         let Some(frame) = frame else {
             outbound.payload = Payload::Whole { bytes: bytes.freeze(), _held: buffered };
             return Ok(true);
@@ -150,17 +179,28 @@ async fn collect(attempt: &Attempt<'_>, outbound: &mut Outbound, limit: u64) -> 
     }
 }
 
-fn decide_lane(attempt: &Attempt<'_>, service: &Service, id: RouteId, size: u8, facts: &Facts) -> Decision {
+fn decide_lane(
+    attempt: &Attempt<'_>,
+    service: &Service,
+    id: RouteId,
+    size: u8,
+    facts: &Facts,
+) -> Decision {
     let endpoints = attempt.world.endpoints(attempt.route.service);
     let (ready, free) = endpoints.tasks.as_ref().map_or((0, 0), |tasks| tasks.room());
     let waiting = endpoints.tasks.as_ref().map_or(0, |tasks| tasks.waiting());
     let states = LaneStates {
         lambda: LambdaState {
-            up: attempt.world.keys.is_some() && endpoints.function.as_ref().is_some_and(|function| function.is_up()),
+            up: attempt.world.keys.is_some()
+                && endpoints.function.as_ref().is_some_and(|function| function.is_up()),
             in_flight: endpoints.function.as_ref().map_or(0, |function| function.in_flight()),
         },
         // Whoever waits has the next free slot: none is free for this one.
-        container: ContainerState { up: 0 < ready, slots_free: if 0 < waiting { 0 } else { free }, waiting },
+        container: ContainerState {
+            up: 0 < ready,
+            slots_free: if 0 < waiting { 0 } else { free },
+            waiting,
+        },
     };
     let belief = attempt.world.beliefs.of(id, size);
     decide::decide(facts, attempt.route, service, belief, &states, attempt.draw)
@@ -193,7 +233,12 @@ async fn dispatch(
         let Some(next) = next.filter(|_| sends < SENDS_MAX) else {
             return Err(Problem::failed(&failure, lane));
         };
-        tracing::debug!(from = lane.as_str(), to = next.as_str(), cause = failure.cause.as_str(), "sending again");
+        tracing::debug!(
+            from = lane.as_str(),
+            to = next.as_str(),
+            cause = failure.cause.as_str(),
+            "sending again"
+        );
         if next != lane && exchange.outcome.spill.is_none() {
             exchange.outcome.spill = Some(failure.cause);
         }
@@ -213,18 +258,22 @@ fn next_lane(
     failed_task: Option<u64>,
 ) -> Option<Lane> {
     let allowed = match failure.ran {
-        Ran::DidNotRun => attempt.route.retry.did_not_run,
-        Ran::Unknown => outbound.repeatable && !failure.timed_out,
-        Ran::Ran => false,
+        Execution::DidNotRun => attempt.route.retry.did_not_run,
+        Execution::Unknown => outbound.repeatable && !failure.timed_out,
+        Execution::Ran => false,
     };
     if !allowed || !outbound.payload.can_send() || attempt.total_deadline() <= Instant::now() {
         return None;
     }
     // The other lane, unless it was the one that was left already.
-    let other = decision.spill.filter(|spill| *spill != lane && decision.lane == Some(lane) && attempt.route.lanes.has(*spill));
+    let other = decision.spill.filter(|spill| {
+        *spill != lane && decision.lane == Some(lane) && attempt.route.lanes.has(*spill)
+    });
     let tasks = attempt.world.endpoints(attempt.route.service).tasks.as_ref();
     let same_lane = match (lane, failure.cause) {
-        (Lane::Container, Spill::Connect | Spill::Busy) => tasks.is_some_and(|tasks| tasks.has_other_than(failed_task)),
+        (Lane::Container, Spill::Connect | Spill::Busy) => {
+            tasks.is_some_and(|tasks| tasks.has_other_than(failed_task))
+        }
         (Lane::Container, Spill::Failed) => tasks.is_some_and(|tasks| 0 < tasks.room().0),
         (Lane::Lambda, Spill::Failed) => true,
         _ => false,
@@ -233,7 +282,9 @@ fn next_lane(
         return Some(lane);
     }
     // Leaving a lane adds no load to it, so a spill of what did not run needs no budget; a repetition does.
-    other.filter(|_| failure.ran == Ran::DidNotRun || attempt.worker.spend_retry(attempt.route))
+    other.filter(|_| {
+        failure.ran == Execution::DidNotRun || attempt.worker.spend_retry(attempt.route)
+    })
 }
 
 async fn to_container(
@@ -242,7 +293,11 @@ async fn to_container(
     exchange: &mut Exchange,
     failed_task: &mut Option<u64>,
 ) -> Result<Reply, Failure> {
-    let unavailable = Failure::did_not_run(Spill::Connect, StatusCode::SERVICE_UNAVAILABLE, "the service has no tasks");
+    let unavailable = Failure::did_not_run(
+        Spill::Connect,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the service has no tasks",
+    );
     let tasks = attempt.world.endpoints(attempt.route.service).tasks.as_ref().ok_or(unavailable)?;
     let slot = container::acquire(attempt, tasks, *failed_task).await?;
     *failed_task = Some(slot.task().key);
@@ -251,13 +306,36 @@ async fn to_container(
     Ok(Reply::from_task(answer, attempt))
 }
 
-async fn to_lambda(attempt: &Attempt<'_>, outbound: &mut Outbound, exchange: &mut Exchange) -> Result<Reply, Failure> {
-    let misconfigured = || Failure::did_not_run(Spill::Misconfigured, StatusCode::SERVICE_UNAVAILABLE, "there are no AWS credentials yet");
-    let function = attempt.world.endpoints(attempt.route.service).function.as_ref().ok_or_else(misconfigured)?;
+async fn to_lambda(
+    attempt: &Attempt<'_>,
+    outbound: &mut Outbound,
+    exchange: &mut Exchange,
+) -> Result<Reply, Failure> {
+    let misconfigured = || {
+        Failure::did_not_run(
+            Spill::Misconfigured,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there are no AWS credentials yet",
+        )
+    };
+    let function = attempt
+        .world
+        .endpoints(attempt.route.service)
+        .function
+        .as_ref()
+        .ok_or_else(misconfigured)?;
     let keys = attempt.world.keys.as_ref().ok_or_else(misconfigured)?;
     if matches!(outbound.payload, Payload::Stream(..)) {
-        let full = || Failure::did_not_run(Spill::TooLarge, StatusCode::SERVICE_UNAVAILABLE, "the gateway's buffers are full");
-        let whole = collect(attempt, outbound, decide::LAMBDA_EVENT_MAX).await.map_err(|problem| problem.into_failure())?;
+        let full = || {
+            Failure::did_not_run(
+                Spill::TooLarge,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway's buffers are full",
+            )
+        };
+        let whole = collect(attempt, outbound, decide::LAMBDA_EVENT_MAX)
+            .await
+            .map_err(Problem::into_failure)?;
         whole.then_some(()).ok_or_else(full)?;
     }
     let body = match &outbound.payload {
@@ -330,7 +408,7 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     /// Makes the request to send. What may be sent again is copied, all else is moved.
-    pub(crate) fn to_request(&mut self) -> Request<Outgoing> {
+    pub(crate) fn request(&mut self) -> Request<Outgoing> {
         let again = self.repeatable && !matches!(self.payload, Payload::Stream(..));
         let mut request = Request::new(Outgoing::Empty);
         if again {
@@ -344,7 +422,7 @@ impl Outbound {
         if matches!(self.payload, Payload::Stream(..)) {
             self.progress = Some(Rc::default());
         }
-        *request.body_mut() = self.payload.to_outgoing(self.progress.as_ref());
+        *request.body_mut() = self.payload.outgoing(self.progress.as_ref());
         request
     }
 
@@ -358,7 +436,12 @@ impl Outbound {
     /// Returns at most how large the event of this request with a body of `length` bytes would be.
     fn event_size(&self, length: u64) -> u64 {
         let uri = &self.head.uri;
-        lambda_event::event_size_max(&self.head.headers, uri.path().len(), uri.query().map_or(0, str::len), length)
+        lambda_event::event_size_max(
+            &self.head.headers,
+            uri.path().len(),
+            uri.query().map_or(0, str::len),
+            length,
+        )
     }
 }
 
@@ -368,7 +451,9 @@ pub(crate) fn size_of(headers: &HeaderMap, uri: &Uri, route: &Route) -> u8 {
         None => return 0,
         Some(SizeBy::Query(name)) => uri.query().and_then(|query| head::query_value(query, name)),
         Some(SizeBy::Header(name)) => headers.get(name).and_then(|value| value.to_str().ok()),
-        Some(SizeBy::ContentLength) => headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()),
+        Some(SizeBy::ContentLength) => {
+            headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok())
+        }
     };
     let number = number.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
     number.checked_ilog2().map_or(0, |log| (log as u8 + 1).min(SIZES as u8 - 1))
@@ -377,4 +462,3 @@ pub(crate) fn size_of(headers: &HeaderMap, uri: &Uri, route: &Route) -> u8 {
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
-

@@ -60,7 +60,11 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Starts serving `listener`.
-    pub(crate) fn start(listener: TcpListener, setup: Setup, log: Option<&AccessLog>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        setup: Setup,
+        log: Option<&AccessLog>,
+    ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(None);
         let (limits, drain) = {
             let world = setup.worlds.borrow();
@@ -86,7 +90,9 @@ impl Serving {
             threads.push(spawn(&format!("worker-{index}"), move || parts.run())?);
             desks.push(Desk { sender, open });
         }
-        threads.push(spawn("acceptor", move || accept_all(listener, desks, limits.connections, stopped))?);
+        threads.push(spawn("acceptor", move || {
+            accept_all(listener, &desks, limits.connections, stopped)
+        })?);
         Ok(Self { threads, stop, drain })
     }
 
@@ -102,7 +108,10 @@ impl Serving {
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).with_context(|| format!("starting thread {name}"))
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .with_context(|| format!("starting thread {name}"))
 }
 
 /// Where the acceptor puts a worker's connections.
@@ -126,10 +135,19 @@ impl Drop for Open {
     }
 }
 
-fn accept_all(listener: TcpListener, desks: Vec<Desk>, limit: usize, mut stopped: watch::Receiver<Option<Instant>>) {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime of one thread needs only file descriptors");
+fn accept_all(
+    listener: TcpListener,
+    desks: &[Desk],
+    limit: usize,
+    mut stopped: watch::Receiver<Option<Instant>>,
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime of one thread needs only file descriptors");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("the listener was made non-blocking");
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .expect("the listener was made non-blocking");
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -137,7 +155,7 @@ fn accept_all(listener: TcpListener, desks: Vec<Desk>, limit: usize, mut stopped
                 _ = stopped.changed() => return,
             };
             match accepted {
-                Ok((stream, peer)) => hand_over(stream, peer, &desks, limit),
+                Ok((stream, peer)) => hand_over(stream, peer, desks, limit),
                 // Reset before it was accepted: the next one may be fine.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -185,7 +203,8 @@ impl WorkerParts {
     }
 
     async fn serve(self) {
-        let Self { mut worlds, shard, budget, log, recent, mut stopped, open, mut connections } = self;
+        let Self { mut worlds, shard, budget, log, recent, mut stopped, open, mut connections } =
+            self;
         let first = worlds.borrow_and_update().clone();
         let worker = Rc::new(Worker::new(first, shard, budget, log, recent));
         tokio::task::spawn_local(worker.clone().sweep());
@@ -244,6 +263,9 @@ async fn drain(worker: &Rc<Worker>, open: &AtomicUsize, deadline: Instant) {
     };
     let left = deadline.saturating_duration_since(Instant::now());
     if timeout(left, done).await.is_err() {
-        tracing::warn!(connections = open.load(Relaxed), "limits.shutdown is over: connections are cut");
+        tracing::warn!(
+            connections = open.load(Relaxed),
+            "limits.shutdown is over: connections are cut"
+        );
     }
 }

@@ -53,7 +53,7 @@ impl Learner {
             for shard in shards {
                 counts
                     .iter_mut()
-                    .zip(shard.as_ref().profiles[index].iter())
+                    .zip(shard.as_ref().profiles[index].counters())
                     .for_each(|(sum, counter)| *sum += counter.get());
             }
             let total = counts.iter().sum();

@@ -44,12 +44,14 @@ impl Payload {
     }
 
     /// Makes the body to send, and leaves behind what is needed to send it again.
-    pub(crate) fn to_outgoing(&mut self, progress: Option<&Rc<Progress>>) -> Outgoing {
+    pub(crate) fn outgoing(&mut self, progress: Option<&Rc<Progress>>) -> Outgoing {
         match self {
             Self::Empty | Self::Spent => Outgoing::Empty,
             Self::Whole { bytes, .. } => Outgoing::Whole(Some(bytes.clone())),
             Self::Stream(..) => {
-                let Self::Stream(ahead, body) = std::mem::replace(self, Self::Spent) else { return Outgoing::Empty };
+                let Self::Stream(ahead, body) = std::mem::replace(self, Self::Spent) else {
+                    return Outgoing::Empty;
+                };
                 let progress = progress.cloned().unwrap_or_default();
                 progress.state.set(Sending::Since(Instant::now()));
                 Outgoing::Stream(Upload { ahead, body, progress })
@@ -111,7 +113,10 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -130,7 +135,9 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Self::Stream(upload) => {
                 let rest = upload.body.size_hint();
                 let ahead = upload.ahead.as_ref().map_or(0, |bytes| bytes.len() as u64);
@@ -156,7 +163,11 @@ impl Upload {
                 let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.progress.bytes.set(self.progress.bytes.get() + bytes);
                 let now = Instant::now();
-                self.progress.state.set(if self.body.is_end_stream() { Sending::DoneAt(now) } else { Sending::Since(now) });
+                self.progress.state.set(if self.body.is_end_stream() {
+                    Sending::DoneAt(now)
+                } else {
+                    Sending::Since(now)
+                });
             }
             Some(Err(_)) => self.progress.client_failed.set(true),
             None => self.progress.state.set(Sending::DoneAt(Instant::now())),
@@ -185,11 +196,6 @@ impl BufferBudget {
         Arc::new(Self { used: AtomicU64::new(0), limit })
     }
 
-    /// Returns how many bytes are held.
-    pub(crate) fn used(&self) -> u64 {
-        self.used.load(Relaxed)
-    }
-
     /// Takes `bytes`; `None` when the limit would be passed.
     pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> Option<Buffered> {
         let share = Buffered { budget: self.clone(), bytes: AtomicU64::new(0) };
@@ -203,7 +209,9 @@ impl Buffered {
         let fits = self
             .budget
             .used
-            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|used| *used <= self.budget.limit))
+            .fetch_update(Relaxed, Relaxed, |used| {
+                used.checked_add(bytes).filter(|used| *used <= self.budget.limit)
+            })
             .is_ok();
         if fits {
             self.bytes.fetch_add(bytes, Relaxed);

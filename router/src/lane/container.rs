@@ -29,40 +29,59 @@ pub(crate) struct Answer {
     pub(crate) connection: Connection,
 }
 
+const FULL: &str = "every task of the service is busy";
+
 /// Takes a slot, waiting for one as long as the route allows.
-pub(crate) async fn acquire(attempt: &Attempt<'_>, tasks: &std::sync::Arc<Tasks>, not: Option<u64>) -> Result<Slot, Failure> {
+pub(crate) async fn acquire(
+    attempt: &Attempt<'_>,
+    tasks: &std::sync::Arc<Tasks>,
+    not: Option<u64>,
+) -> Result<Slot, Failure> {
     if let Some(slot) = tasks.take(attempt.draw, not) {
         return Ok(slot);
     }
-    const FULL: &str = "every task of the service is busy";
     let queue_full = Failure::did_not_run(Spill::QueueFull, StatusCode::SERVICE_UNAVAILABLE, FULL);
     let route = attempt.route;
-    let waiting = tasks.join(route.priority, attempt.world.policy.limits.queue).ok_or(queue_full)?;
+    let waiting =
+        tasks.join(route.priority, attempt.world.policy.limits.queue).ok_or(queue_full)?;
     let started = Instant::now();
     let deadline = (started + route.timeouts.queue).min(attempt.total_deadline());
     let slot = attempt.timer.bound(|| deadline, waiting).await;
     attempt.waited.set(attempt.waited.get() + started.elapsed());
     match slot {
         Ok(Ok(slot)) => Ok(slot),
-        Ok(Err(_)) | Err(_) => Err(Failure::did_not_run(Spill::QueueTimeout, StatusCode::SERVICE_UNAVAILABLE, FULL)),
+        Ok(Err(_)) | Err(_) => {
+            Err(Failure::did_not_run(Spill::QueueTimeout, StatusCode::SERVICE_UNAVAILABLE, FULL))
+        }
     }
 }
 
 /// Sends the request to the slot's task and returns its response's head.
-pub(crate) async fn send(attempt: &Attempt<'_>, outbound: &mut Outbound, slot: Slot) -> Result<Answer, Failure> {
+pub(crate) async fn send(
+    attempt: &Attempt<'_>,
+    outbound: &mut Outbound,
+    slot: Slot,
+) -> Result<Answer, Failure> {
     let task = slot.task();
     let mut connection = match attempt.worker.pool.take(task.key) {
         Some(connection) => connection,
         None => connect(attempt, task).await?,
     };
     loop {
-        let request = outbound.to_request();
+        let request = outbound.request();
         let sent = Instant::now();
         attempt.sent.set(Some(sent));
         let deadline = || attempt.head_deadline(sent, outbound.progress.as_deref());
         match attempt.timer.bound(deadline, connection.sender.try_send_request(request)).await {
-            Ok(Ok(response)) if response.status() == StatusCode::SERVICE_UNAVAILABLE && response.headers().contains_key(lambda_event::report::BUSY) => {
-                return Err(Failure::did_not_run(Spill::Busy, StatusCode::SERVICE_UNAVAILABLE, "the task refused: it is busy"));
+            Ok(Ok(response))
+                if response.status() == StatusCode::SERVICE_UNAVAILABLE
+                    && response.headers().contains_key(lambda_event::report::BUSY) =>
+            {
+                return Err(Failure::did_not_run(
+                    Spill::Busy,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the task refused: it is busy",
+                ));
             }
             Ok(Ok(response)) => return Ok(Answer { response, slot, connection }),
             Ok(Err(mut error)) => match error.take_message() {
@@ -96,16 +115,23 @@ async fn connect(attempt: &Attempt<'_>, task: &Task) -> Result<Connection, Failu
 
 fn broken(outbound: &Outbound) -> Failure {
     if outbound.progress.as_ref().is_some_and(|progress| progress.client_failed.get()) {
-        return Failure::ran(StatusCode::BAD_REQUEST, "the request's body broke off or is malformed");
+        return Failure::ran(
+            StatusCode::BAD_REQUEST,
+            "the request's body broke off or is malformed",
+        );
     }
     Failure::unknown(StatusCode::BAD_GATEWAY, "the task closed the connection before it answered")
 }
 
 fn late(outbound: &Outbound) -> Failure {
     match outbound.progress.as_ref().map(|progress| progress.state.get()) {
-        Some(Sending::Since(_)) => Failure::ran(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time").timed_out(),
+        Some(Sending::Since(_)) => {
+            Failure::ran(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time")
+                .timed_out()
+        }
         None | Some(Sending::Done | Sending::DoneAt(_)) => {
-            Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the task did not answer in time").timed_out()
+            Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the task did not answer in time")
+                .timed_out()
         }
     }
 }

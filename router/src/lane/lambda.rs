@@ -19,13 +19,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::HOST};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use policies::policy::ServiceId;
 use predictor::outcome::Spill;
 use tokio::time::Instant;
 
 use crate::{
     lane::{
-        Endpoint, Failure, Ran,
+        Endpoint, Execution, Failure,
         body::{Buffered, Outgoing},
         pool::{self, Connection, Target},
     },
@@ -52,8 +51,6 @@ const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// One function as the gateway calls it.
 #[derive(Debug)]
 pub(crate) struct Function {
-    /// The service it belongs to.
-    pub(crate) service: ServiceId,
     /// The Lambda API.
     pub(crate) endpoint: Endpoint,
     uri: Uri,
@@ -68,10 +65,9 @@ pub(crate) struct Function {
 
 impl Function {
     /// Prepares what all calls of a function share.
-    pub(crate) fn new(service: ServiceId, lambda: &policies::policy::Lambda, endpoint: Endpoint) -> Self {
+    pub(crate) fn new(lambda: &policies::policy::Lambda, endpoint: Endpoint) -> Self {
         let (uri, canonical) = sign::invoke_path(&lambda.function, lambda.qualifier.as_deref());
         Self {
-            service,
             endpoint,
             uri,
             canonical,
@@ -94,12 +90,20 @@ impl Function {
     }
 
     fn enter(self: &Arc<Self>) -> Result<InFlight, Failure> {
-        let resting = Failure::did_not_run(Spill::NotReady, StatusCode::SERVICE_UNAVAILABLE, "the function failed to start a moment ago");
+        let resting = Failure::did_not_run(
+            Spill::NotReady,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the function failed to start a moment ago",
+        );
         if !self.breaker.lets_through() {
             return Err(resting);
         }
         let room = |now: u32| (now < self.max_in_flight).then_some(now + 1);
-        let capped = Failure::did_not_run(Spill::Throttled, StatusCode::SERVICE_UNAVAILABLE, "the function is at its policy's max_in_flight");
+        let capped = Failure::did_not_run(
+            Spill::Throttled,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the function is at its policy's max_in_flight",
+        );
         self.in_flight.fetch_update(Relaxed, Relaxed, room).map_err(|_| capped)?;
         Ok(InFlight(self.clone()))
     }
@@ -128,7 +132,11 @@ struct Breaker {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { since: Instant::now(), failures: AtomicU32::new(0), open_until_ms: AtomicU64::new(0) }
+        Self {
+            since: Instant::now(),
+            failures: AtomicU32::new(0),
+            open_until_ms: AtomicU64::new(0),
+        }
     }
 }
 
@@ -148,7 +156,8 @@ impl Breaker {
         }
         let (until, now) = (self.open_until_ms.load(Relaxed), self.now_ms());
         let probing = now + REST.0.as_millis() as u64;
-        until <= now && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok()
+        until <= now
+            && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok()
     }
 
     fn failed(&self) {
@@ -198,10 +207,17 @@ pub(crate) async fn invoke(
     };
     let sent = Instant::now();
     attempt.sent.set(Some(sent));
-    let call = Call { worker: attempt.worker.clone(), in_flight, connect: attempt.route.timeouts.connect };
-    let mut call = FinishAnyway::new(call.run(connection, event, signature), function.timeout + Duration::from_secs(5));
+    let call =
+        Call { worker: attempt.worker.clone(), in_flight, connect: attempt.route.timeouts.connect };
+    let mut call = FinishAnyway::new(
+        call.run(connection, event, signature),
+        function.timeout + Duration::from_secs(5),
+    );
     let deadline = || attempt.head_deadline(sent, None);
-    let late = || Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the function did not answer in time").timed_out();
+    let late = || {
+        Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the function did not answer in time")
+            .timed_out()
+    };
     attempt.timer.bound(deadline, &mut call).await.map_err(|_| late())?
 }
 
@@ -215,7 +231,13 @@ async fn sign_event(
 ) -> (Bytes, sign::Signature) {
     let now = SystemTime::now();
     let peer = attempt.peer;
-    let make = move |method: &Method, uri: &Uri, headers: &HeaderMap, id: &HeaderValue, body: &Bytes, function: &Function, keys: &SigningKeys| {
+    let make = move |method: &Method,
+                     uri: &Uri,
+                     headers: &HeaderMap,
+                     id: &HeaderValue,
+                     body: &Bytes,
+                     function: &Function,
+                     keys: &SigningKeys| {
         let mut event = Vec::new();
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         lambda_event::write_event(
@@ -229,7 +251,10 @@ async fn sign_event(
                 source_ip: peer,
                 request_id: id.to_str().unwrap_or_default(),
                 epoch_ms: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
-                domain: host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name),
+                domain: host
+                    .rsplit_once(':')
+                    .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+                    .map_or(host, |(name, _)| name),
                 protocol: http::Version::HTTP_11,
             },
         );
@@ -238,13 +263,23 @@ async fn sign_event(
     };
     let head = &outbound.head;
     if body.len() <= OFF_THREAD {
-        return make(&head.method, &head.uri, &head.headers, &attempt.request_id, body, function, keys);
+        return make(
+            &head.method,
+            &head.uri,
+            &head.headers,
+            &attempt.request_id,
+            body,
+            function,
+            keys,
+        );
     }
     let (head, body, id) = (head.clone(), body.clone(), attempt.request_id.clone());
     let (function, keys) = (function.clone(), keys.clone());
-    tokio::task::spawn_blocking(move || make(&head.method, &head.uri, &head.headers, &id, &body, &function, &keys))
-        .await
-        .expect("making an event neither panics nor is aborted")
+    tokio::task::spawn_blocking(move || {
+        make(&head.method, &head.uri, &head.headers, &id, &body, &function, &keys)
+    })
+    .await
+    .expect("making an event neither panics nor is aborted")
 }
 
 async fn connect(attempt: &Attempt<'_>, function: &Function) -> Result<Connection, Failure> {
@@ -255,7 +290,11 @@ async fn connect(attempt: &Attempt<'_>, function: &Function) -> Result<Connectio
         refused_or_late => {
             function.breaker.failed();
             tracing::debug!(host = %function.endpoint.host, ?refused_or_late, "no connection to Lambda");
-            Err(Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, "no connection to Lambda could be opened"))
+            Err(Failure::did_not_run(
+                Spill::Connect,
+                StatusCode::BAD_GATEWAY,
+                "no connection to Lambda could be opened",
+            ))
         }
     }
 }
@@ -273,7 +312,12 @@ struct Call {
 }
 
 impl Call {
-    async fn run(self, mut connection: Connection, event: Bytes, signature: sign::Signature) -> Result<Invoked, Failure> {
+    async fn run(
+        self,
+        mut connection: Connection,
+        event: Bytes,
+        signature: sign::Signature,
+    ) -> Result<Invoked, Failure> {
         let function = &self.in_flight.0;
         let mut request = self.request(event, signature);
         let response = loop {
@@ -283,14 +327,22 @@ impl Call {
                     // Nothing of it left this process: the connection had been closed by its other end.
                     Some(unsent) => {
                         request = unsent;
-                        let opened = tokio::time::timeout(self.connect, open(&function.endpoint)).await;
+                        let opened =
+                            tokio::time::timeout(self.connect, open(&function.endpoint)).await;
                         connection = opened.ok().and_then(Result::ok).ok_or_else(|| {
                             function.breaker.failed();
-                            Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, "no connection to Lambda could be opened")
+                            Failure::did_not_run(
+                                Spill::Connect,
+                                StatusCode::BAD_GATEWAY,
+                                "no connection to Lambda could be opened",
+                            )
                         })?;
                     }
                     None => {
-                        return Err(Failure::unknown(StatusCode::BAD_GATEWAY, "Lambda closed the connection before it answered"));
+                        return Err(Failure::unknown(
+                            StatusCode::BAD_GATEWAY,
+                            "Lambda closed the connection before it answered",
+                        ));
                     }
                 },
             }
@@ -300,14 +352,24 @@ impl Call {
         self.worker.pool.put(connection, Instant::now());
         let outcome = parse(head.status, &head.headers, answer).await;
         match &outcome {
-            Err(failure) if failure.ran == Ran::DidNotRun && failure.cause == Spill::Misconfigured => function.breaker.failed(),
+            Err(failure)
+                if failure.ran == Execution::DidNotRun && failure.cause == Spill::Misconfigured =>
+            {
+                function.breaker.failed()
+            }
             // A throttle or a snapshot that is not ready says nothing of whether the lane works.
-            Err(failure) if failure.ran == Ran::DidNotRun => {}
+            Err(failure) if failure.ran == Execution::DidNotRun => {}
             Ok(_) | Err(_) => function.breaker.succeeded(),
         }
         let response = outcome?;
         let lambda_event::Response { status, headers, body, .. } = response;
-        Ok(Invoked { status, headers, body, buffered: Some(buffered), memory_mb: function.memory_mb })
+        Ok(Invoked {
+            status,
+            headers,
+            body,
+            buffered: Some(buffered),
+            memory_mb: function.memory_mb,
+        })
     }
 
     fn request(&self, event: Bytes, signature: sign::Signature) -> Request<Outgoing> {
@@ -323,14 +385,18 @@ impl Call {
 
     async fn read(&self, mut body: Incoming) -> Result<(Bytes, Buffered), Failure> {
         let broken = || Failure::unknown(StatusCode::BAD_GATEWAY, "Lambda's answer broke off");
-        let full = || Failure::ran(StatusCode::SERVICE_UNAVAILABLE, "the gateway's buffers are full");
+        let full =
+            || Failure::ran(StatusCode::SERVICE_UNAVAILABLE, "the gateway's buffers are full");
         let buffered = self.worker.budget.take(0).ok_or_else(full)?;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
             if ANSWER_MAX < first.len() + rest.len() + data.len() {
-                return Err(Failure::ran(StatusCode::BAD_GATEWAY, "the function's response is larger than Lambda's limit"));
+                return Err(Failure::ran(
+                    StatusCode::BAD_GATEWAY,
+                    "the function's response is larger than Lambda's limit",
+                ));
             }
             if !buffered.grow(data.len() as u64) {
                 return Err(full());
@@ -348,7 +414,11 @@ impl Call {
     }
 }
 
-async fn parse(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<lambda_event::Response, Failure> {
+async fn parse(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<lambda_event::Response, Failure> {
     if body.len() <= OFF_THREAD {
         return answer::read(status, headers, &body);
     }
@@ -373,7 +443,10 @@ impl<F: Future + 'static> FinishAnyway<F> {
 impl<F: Future + 'static> Future for FinishAnyway<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<F::Output> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<F::Output> {
         let work = self.work.as_mut().expect("not polled after it was ready");
         let output = std::task::ready!(work.as_mut().poll(cx));
         self.work = None;

@@ -70,8 +70,6 @@ pub(crate) struct Connection {
     /// Sends the request.
     pub(crate) sender: SendRequest<Outgoing>,
     key: u64,
-    /// Whether it carried a request before: its other end may be closing it just now.
-    pub(crate) reused: bool,
 }
 
 /// Where a connection goes.
@@ -90,7 +88,7 @@ impl Pool {
         let list = idle.get_mut(&key)?;
         while let Some(Idle { sender, .. }) = list.pop() {
             if !sender.is_closed() {
-                return Some(Connection { sender, key, reused: true });
+                return Some(Connection { sender, key });
             }
         }
         None
@@ -111,14 +109,20 @@ impl Pool {
     /// Closes what has been idle for too long, and forgets endpoints that have gone.
     pub(crate) fn sweep(&self, now: Instant) {
         self.idle.borrow_mut().retain(|_, list| {
-            list.retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX);
+            list.retain(|idle| {
+                !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX
+            });
             !list.is_empty()
         });
     }
 }
 
 /// Opens a connection for the endpoint of `key`, with TLS when `tls` names the server.
-pub(crate) async fn connect(key: u64, target: Target<'_>, tls: Option<&str>) -> std::io::Result<Connection> {
+pub(crate) async fn connect(
+    key: u64,
+    target: Target<'_>,
+    tls: Option<&str>,
+) -> std::io::Result<Connection> {
     let tcp = match target {
         Target::Address(address) => TcpStream::connect(address).await?,
         Target::Name(host, port) => TcpStream::connect((host, port)).await?,
@@ -133,14 +137,15 @@ pub(crate) async fn connect(key: u64, target: Target<'_>, tls: Option<&str>) -> 
         }
     };
     let sender = sender.map_err(std::io::Error::other)?;
-    Ok(Connection { sender, key, reused: false })
+    Ok(Connection { sender, key })
 }
 
 async fn handshake<I>(io: I) -> hyper::Result<SendRequest<Outgoing>>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new().writev(false).max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
+    let (sender, connection) =
+        http1::Builder::new().writev(false).max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
     // It ends when its `SendRequest` is dropped or the other end closes: the pool owns it through that handle. Its
     // errors reach the request that is on it; without one there is nobody to tell.
     tokio::task::spawn_local(connection);

@@ -14,7 +14,7 @@ use super::{head::REQUEST_ID, micros};
 use crate::{
     lane::{body::Progress, container::Task},
     serve::connection::Client,
-    world::World,
+    world::LocalWorld,
 };
 
 /// Bytes of a trusted hop's request id that are kept; longer ones are replaced.
@@ -26,7 +26,7 @@ pub(crate) struct Exchange {
     /// Who asked.
     pub(super) client: Rc<Client>,
     /// What it is served by.
-    pub(super) world: Rc<Arc<World>>,
+    pub(super) world: LocalWorld,
     /// What will be left of it.
     pub(crate) outcome: Outcome,
     /// When its head had been read.
@@ -53,14 +53,22 @@ struct Logged {
 
 impl Exchange {
     /// Begins the record of `request`.
-    pub(super) fn begin(client: &Rc<Client>, world: Rc<Arc<World>>, request: &Request<Incoming>) -> Self {
+    pub(super) fn begin(
+        client: &Rc<Client>,
+        world: LocalWorld,
+        request: &Request<Incoming>,
+    ) -> Self {
         let worker = &client.worker;
         let arrived = Instant::now();
         worker.shard.in_flight.add(1);
         client.busy.set(true);
         let given = client.trusted.then(|| request.headers().get(REQUEST_ID)).flatten();
         let given = given.filter(|id| id.len() <= REQUEST_ID_MAX && id.to_str().is_ok());
-        let logged = || Logged { method: request.method().clone(), path: request.uri().path().to_owned(), task: None };
+        let logged = || Logged {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            task: None,
+        };
         Self {
             request_id: given.cloned().unwrap_or_else(|| worker.request_id()),
             log: worker.log.borrow().is_some().then(|| Box::new(logged())),
@@ -123,7 +131,15 @@ impl Drop for Exchange {
         worker.remember(outcome);
         if let (Some(logged), Some(log)) = (&self.log, worker.log.borrow_mut().as_mut()) {
             let id = self.request_id.to_str().unwrap_or_default();
-            log.line(&self.world, outcome, &logged.method, &logged.path, id, self.client.address, logged.task.as_deref());
+            log.line(
+                &self.world,
+                outcome,
+                &logged.method,
+                &logged.path,
+                id,
+                self.client.address,
+                logged.task.as_deref(),
+            );
         }
     }
 }

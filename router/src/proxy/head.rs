@@ -27,7 +27,8 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers that say from where a request came: believed only when a trusted hop sent them.
-const ORIGIN: [HeaderName; 6] = [FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO, REAL_IP];
+const ORIGIN: [HeaderName; 6] =
+    [FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO, REAL_IP];
 
 /// Checks what hyper lets pass, and returns the host asked for.
 ///
@@ -48,8 +49,12 @@ pub(super) fn check(parts: &Parts) -> Result<HeaderValue, Problem> {
         return Err(Problem::bad_request("the Host header is not a host name"));
     }
     // Absolute form: RFC 9112 section 3.2.2 lets its authority win; one that differs from Host is no honest request.
-    if parts.uri.authority().is_some_and(|authority| !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())) {
-        return Err(Problem::bad_request("the request's URL and its Host header name different hosts"));
+    if parts.uri.authority().is_some_and(|authority| {
+        !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
+    }) {
+        return Err(Problem::bad_request(
+            "the request's URL and its Host header name different hosts",
+        ));
     }
     Ok(host.clone())
 }
@@ -65,7 +70,9 @@ pub(super) fn normalise_path(uri: &mut Uri) -> Result<(), Problem> {
         Some(query) => format!("{normal}?{query}"),
         None => normal.into_owned(),
     };
-    let target: PathAndQuery = target.parse().map_err(|_| Problem::bad_request("the request's path is not a valid one"))?;
+    let target: PathAndQuery = target
+        .parse()
+        .map_err(|_| Problem::bad_request("the request's path is not a valid one"))?;
     *uri = Uri::from(target);
     Ok(())
 }
@@ -79,7 +86,12 @@ pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
         match body.size_hint().exact() {
             Some(length) => {
                 let query = parts.uri.query().map_or(0, str::len);
-                decide::Body::Encoded(lambda_event::event_size_max(headers, parts.uri.path().len(), query, length))
+                decide::Body::Encoded(lambda_event::event_size_max(
+                    headers,
+                    parts.uri.path().len(),
+                    query,
+                    length,
+                ))
             }
             None => decide::Body::Streaming,
         }
@@ -87,13 +99,20 @@ pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
     Facts {
         body,
         upgrade: headers.contains_key(UPGRADE),
-        grpc: headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+        grpc: headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
         trailers: headers.contains_key(TRAILER),
     }
 }
 
 /// Takes off what must not cross, and adds what a backend wants to know.
-pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, host: &HeaderValue, request_id: &HeaderValue) {
+pub(super) fn prepare(
+    headers: &mut HeaderMap,
+    client: &Client,
+    host: &HeaderValue,
+    request_id: &HeaderValue,
+) {
     let wants_trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     // Room for the four that follow: the map would otherwise grow twice.
     headers.reserve(4);
@@ -101,12 +120,9 @@ pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, host: &HeaderVal
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if !claims_origin {
-        headers.insert(FORWARDED_FOR, client.address_text.clone());
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-        headers.insert(FORWARDED_HOST, host.clone());
-    } else {
-        let chain = joined(headers, &FORWARDED_FOR, &client.address_text).filter(|_| client.trusted);
+    if claims_origin {
+        let chain =
+            joined(headers, &FORWARDED_FOR, &client.address_text).filter(|_| client.trusted);
         if !client.trusted {
             for name in &ORIGIN {
                 headers.remove(name);
@@ -115,6 +131,10 @@ pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, host: &HeaderVal
         headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| client.address_text.clone()));
         headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
         headers.entry(FORWARDED_HOST).or_insert_with(|| host.clone());
+    } else {
+        headers.insert(FORWARDED_FOR, client.address_text.clone());
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(FORWARDED_HOST, host.clone());
     }
     headers.insert(REQUEST_ID, request_id.clone());
 }
@@ -143,7 +163,13 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
     for name in headers.keys() {
         match name.as_str() {
             "connection" => connection = true,
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" | "te" | "transfer-encoding" | "upgrade"
+            "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
             | "expect" => hop = true,
             "forwarded" | "x-real-ip" => origin = true,
             text if text.starts_with("x-") => {
@@ -157,7 +183,8 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
         strip_named(headers);
     }
     if hop {
-        for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"] {
+        for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"]
+        {
             headers.remove(name);
         }
         for name in [TE, TRANSFER_ENCODING, UPGRADE, EXPECT] {
@@ -165,7 +192,11 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
         }
     }
     if own {
-        let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(lambda_event::report::PREFIX)).cloned().collect();
+        let ours: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| name.as_str().starts_with(lambda_event::report::PREFIX))
+            .cloned()
+            .collect();
         for name in ours {
             headers.remove(name);
         }
@@ -204,7 +235,8 @@ pub(super) fn client_address(headers: &HeaderMap, client: &Client) -> IpAddr {
         return client.address;
     }
     let trusted = &client.worker.world().policy.listen.trust_forwarded_from;
-    let chain = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let chain =
+        headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let hops = chain.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
     let mut last = client.address;
     for hop in hops {
@@ -218,7 +250,8 @@ pub(super) fn client_address(headers: &HeaderMap, client: &Client) -> IpAddr {
 
 /// Tells whether policy says that such a request may run twice.
 pub(super) fn may_repeat(method: &Method, headers: &HeaderMap, retry: &Retry) -> bool {
-    retry.idempotent_methods.contains(method) || retry.idempotent_headers.iter().any(|name| headers.contains_key(name))
+    retry.idempotent_methods.contains(method)
+        || retry.idempotent_headers.iter().any(|name| headers.contains_key(name))
 }
 
 /// Returns the first value of a query parameter, undecoded: it is only read as a number.
@@ -231,13 +264,15 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
     tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[track_caller]
@@ -251,20 +286,35 @@ mod tests {
     fn hop_by_hop_headers_and_those_named_by_connection_do_not_cross() {
         check_strip(&[("accept", "a")], &[("accept", "a")]);
         check_strip(
-            &[("connection", "close, x-secret-hop"), ("x-secret-hop", "1"), ("keep-alive", "1"), ("te", "gzip"), ("accept", "a")],
+            &[
+                ("connection", "close, x-secret-hop"),
+                ("x-secret-hop", "1"),
+                ("keep-alive", "1"),
+                ("te", "gzip"),
+                ("accept", "a"),
+            ],
             &[("accept", "a")],
         );
-        check_strip(&[("upgrade", "h2c"), ("transfer-encoding", "chunked"), ("proxy-connection", "x")], &[]);
+        check_strip(
+            &[("upgrade", "h2c"), ("transfer-encoding", "chunked"), ("proxy-connection", "x")],
+            &[],
+        );
     }
 
     #[test]
     fn connection_cannot_take_off_what_frames_the_message() {
-        check_strip(&[("connection", "host, content-length"), ("host", "h"), ("content-length", "3")], &[("host", "h"), ("content-length", "3")]);
+        check_strip(
+            &[("connection", "host, content-length"), ("host", "h"), ("content-length", "3")],
+            &[("host", "h"), ("content-length", "3")],
+        );
     }
 
     #[test]
     fn nobody_but_pacer_says_x_pacer() {
-        check_strip(&[("x-pacer-billed-ms", "1"), ("x-pacer-busy", "1"), ("x-pacerlike", "1")], &[("x-pacerlike", "1")]);
+        check_strip(
+            &[("x-pacer-billed-ms", "1"), ("x-pacer-busy", "1"), ("x-pacerlike", "1")],
+            &[("x-pacerlike", "1")],
+        );
     }
 
     #[test]

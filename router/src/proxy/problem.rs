@@ -33,7 +33,13 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    const fn new(status: StatusCode, code: &'static str, fault: &'static str, detail: &'static str, end: End) -> Self {
+    const fn new(
+        status: StatusCode,
+        code: &'static str,
+        fault: &'static str,
+        detail: &'static str,
+        end: End,
+    ) -> Self {
         Self { status, code, fault, detail, end, retry_after: false, unread: None }
     }
 
@@ -44,17 +50,35 @@ impl Problem {
 
     /// No route matches.
     pub(super) const fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no-route", "client", "no route of the policy matches this request", End::Refused)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-route",
+            "client",
+            "no route of the policy matches this request",
+            End::Refused,
+        )
     }
 
     /// The body did not arrive in time.
     pub(super) const fn body_late() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body-late", "client", "the request's body did not arrive in time", End::TimedOut)
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body-late",
+            "client",
+            "the request's body did not arrive in time",
+            End::TimedOut,
+        )
     }
 
     /// The body broke off.
     pub(super) const fn body_broken() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "body-broken", "client", "the request's body broke off or is malformed", End::ClientGone)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "body-broken",
+            "client",
+            "the request's body broke off or is malformed",
+            End::ClientGone,
+        )
     }
 
     /// The bodies held for Lambda have reached `limits.buffered`.
@@ -104,13 +128,22 @@ impl Problem {
     /// The last lane that was tried failed.
     pub(super) fn failed(failure: &Failure, lane: Lane) -> Self {
         let (fault, code) = match (failure.status, lane) {
-            (StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE, _) => ("client", "request-failed"),
+            (
+                StatusCode::BAD_REQUEST
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::PAYLOAD_TOO_LARGE,
+                _,
+            ) => ("client", "request-failed"),
             (_, Lane::Lambda) => ("backend", "lambda-failed"),
             (_, Lane::Container) => ("backend", "container-failed"),
         };
         let end = match failure.cause {
             _ if failure.timed_out => End::TimedOut,
-            Spill::QueueFull | Spill::QueueTimeout | Spill::Throttled | Spill::NotReady | Spill::Busy => End::Unavailable,
+            Spill::QueueFull
+            | Spill::QueueTimeout
+            | Spill::Throttled
+            | Spill::NotReady
+            | Spill::Busy => End::Unavailable,
             Spill::TooLarge => End::Refused,
             Spill::Connect | Spill::Misconfigured | Spill::Failed => End::LaneFailed,
         };
@@ -121,7 +154,13 @@ impl Problem {
 
     /// Turns it into what dispatching understands: the request has not run.
     pub(super) fn into_failure(self) -> Failure {
-        Failure { ran: crate::lane::Ran::Ran, cause: Spill::Failed, status: self.status, detail: self.detail, timed_out: matches!(self.end, End::TimedOut) }
+        Failure {
+            ran: crate::lane::Execution::Ran,
+            cause: Spill::Failed,
+            status: self.status,
+            detail: self.detail,
+            timed_out: matches!(self.end, End::TimedOut),
+        }
     }
 
     /// Makes the response.
@@ -145,7 +184,9 @@ impl Problem {
         exchange.end = Some(self.end);
         let mut response = Response::new(ResponseBody::empty());
         *response.status_mut() = self.status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

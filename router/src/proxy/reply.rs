@@ -72,15 +72,29 @@ impl Reply {
     pub(super) fn from_task(answer: container::Answer, attempt: &Attempt<'_>) -> Self {
         let (mut parts, body) = answer.response.into_parts();
         head::strip(&mut parts.headers);
-        let stream = Stream { body, _slot: answer.slot, connection: Some(answer.connection), timeouts: attempt.route.timeouts, deadline: None };
-        Self { status: parts.status, headers: parts.headers, content: Content::Stream(Box::new(stream)) }
+        let stream = Stream {
+            body,
+            _slot: answer.slot,
+            connection: Some(answer.connection),
+            timeouts: attempt.route.timeouts,
+            deadline: None,
+        };
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            content: Content::Stream(Box::new(stream)),
+        }
     }
 
     /// A function's response.
     pub(super) fn from_function(invoked: Invoked, _attempt: &Attempt<'_>) -> Self {
         let mut headers = invoked.headers;
         head::strip(&mut headers);
-        Self { status: invoked.status, headers, content: Content::Whole(invoked.body, invoked.buffered) }
+        Self {
+            status: invoked.status,
+            headers,
+            content: Content::Whole(invoked.body, invoked.buffered),
+        }
     }
 
     /// Makes the response that the client is sent.
@@ -104,11 +118,23 @@ impl Reply {
 
 /// Adds the headers that show the decision, where the route's policy asks for them.
 pub(super) fn explain(headers: &mut HeaderMap, exchange: &Exchange) {
-    let Some(route) = exchange.outcome.route.map(|id| exchange.world.policy.route(id)).filter(|route| route.decision_header) else { return };
+    let Some(route) = exchange
+        .outcome
+        .route
+        .map(|id| exchange.world.policy.route(id))
+        .filter(|route| route.decision_header)
+    else {
+        return;
+    };
     headers.insert(REQUEST_ID, exchange.request_id().clone());
     let Some(decision) = exchange.outcome.decision else { return };
     let lane = exchange.outcome.lane.map_or("none", |lane| lane.as_str());
-    let mut text = format!("lane={lane} class={} reason={} route=\"{}\"", decision.class.as_str(), decision.reason.as_str(), route.name);
+    let mut text = format!(
+        "lane={lane} class={} reason={} route=\"{}\"",
+        decision.class.as_str(),
+        decision.reason.as_str(),
+        route.name
+    );
     if let Some(spill) = exchange.outcome.spill {
         text.push_str(" spill=");
         text.push_str(spill.as_str());
@@ -136,8 +162,15 @@ pub(super) fn usage(invoked: &mut Invoked, sent: Option<Instant>) -> Usage {
 
 /// Answers the health path: 200 while the gateway takes traffic, 503 while it drains.
 pub(super) fn health(draining: bool) -> Response<ResponseBody> {
-    let (status, text) = if draining { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ready\n") };
-    let mut response = Response::new(ResponseBody { content: Content::Whole(Bytes::from_static(text.as_bytes()), None), exchange: None });
+    let (status, text) = if draining {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    };
+    let mut response = Response::new(ResponseBody {
+        content: Content::Whole(Bytes::from_static(text.as_bytes()), None),
+        exchange: None,
+    });
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
@@ -176,7 +209,10 @@ impl ResponseBody {
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let (Content::Stream(stream), Some(exchange)) = (&mut self.content, &mut self.exchange) else { return Poll::Ready(None) };
+        let (Content::Stream(stream), Some(exchange)) = (&mut self.content, &mut self.exchange)
+        else {
+            return Poll::Ready(None);
+        };
         match Pin::new(&mut stream.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 stream.deadline = None;
@@ -220,7 +256,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         match &mut this.content {
             Content::None => Poll::Ready(None),

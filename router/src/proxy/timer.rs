@@ -22,7 +22,11 @@ impl Timer {
     }
 
     /// Runs `work` until `deadline`, which is asked again when it has passed: it may have moved with the work's progress.
-    pub(crate) async fn bound<F: Future>(&self, deadline: impl Fn() -> Instant, work: F) -> Result<F::Output, Elapsed> {
+    pub(crate) async fn bound<F: Future>(
+        &self,
+        deadline: impl Fn() -> Instant,
+        work: F,
+    ) -> Result<F::Output, Elapsed> {
         let mut work = std::pin::pin!(work);
         let mut set = false;
         std::future::poll_fn(move |cx| {
@@ -44,7 +48,11 @@ impl Timer {
     }
 
     /// Becomes ready when `deadline` has passed, and still has when asked again.
-    pub(crate) fn poll(&self, deadline: impl Fn() -> Instant, cx: &mut std::task::Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(
+        &self,
+        deadline: impl Fn() -> Instant,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<()> {
         let mut sleep = self.0.borrow_mut();
         loop {
             std::task::ready!(sleep.as_mut().poll(cx));
@@ -68,7 +76,10 @@ mod tests {
         let start = Instant::now();
         let timer = Timer::new(start);
         let after = |ms| start + Duration::from_millis(ms);
-        assert_eq!(timer.bound(|| after(100), tokio::time::sleep(Duration::from_millis(50))).await, Ok(()));
+        assert_eq!(
+            timer.bound(|| after(100), tokio::time::sleep(Duration::from_millis(50))).await,
+            Ok(())
+        );
         assert_eq!(timer.bound(|| after(100), std::future::pending::<()>()).await, Err(Elapsed));
         assert_eq!(Instant::now().duration_since(start).as_millis(), 100);
     }

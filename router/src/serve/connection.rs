@@ -19,7 +19,6 @@ use crate::{
     serve::worker::Worker,
 };
 
-
 /// How long after a request's total timeout its connection is cut: time for the timeout's own answer to get out.
 const STUCK: Duration = Duration::from_secs(2);
 
@@ -61,11 +60,18 @@ impl Client {
     fn new(worker: Rc<Worker>, peer: SocketAddr) -> Self {
         let address = peer.ip().to_canonical();
         let now = Instant::now();
-        let trusted = worker.world().policy.listen.trust_forwarded_from.iter().any(|network| network.contains(address));
+        let trusted = worker
+            .world()
+            .policy
+            .listen
+            .trust_forwarded_from
+            .iter()
+            .any(|network| network.contains(address));
         Self {
             worker,
             address,
-            address_text: HeaderValue::from_str(&address.to_string()).expect("an address is made of header characters"),
+            address_text: HeaderValue::from_str(&address.to_string())
+                .expect("an address is made of header characters"),
             trusted,
             timer: Timer::new(now),
             busy: Cell::new(false),

@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::Arc,
@@ -25,7 +25,7 @@ use crate::{
     lane::{body::BufferBudget, pool::Pool},
     serve::connection::Client,
     telemetry::{access_log::LogBuffer, shard::Shard},
-    world::World,
+    world::{LocalWorld, World},
 };
 
 /// How often a worker sweeps: how exact idle timeouts are, and how old the access log may be on disk.
@@ -41,7 +41,7 @@ const RETRIES_SAVED: f64 = 10.0;
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    world: RefCell<Rc<Arc<World>>>,
+    world: RefCell<LocalWorld>,
     /// Connections to tasks and to Lambda.
     pub(crate) pool: Pool,
     /// Its counters.
@@ -53,7 +53,7 @@ pub(crate) struct Worker {
     /// Its part of the access log, when there is one.
     pub(crate) log: RefCell<Option<LogBuffer>>,
     /// Its clients' connections.
-    pub(crate) clients: RefCell<HashMap<u64, Rc<Client>>>,
+    pub(crate) clients: RefCell<BTreeMap<u64, Rc<Client>>>,
     retries: RefCell<Vec<f64>>,
     recent: RefCell<Vec<Outcome>>,
     recent_sender: mpsc::Sender<Vec<Outcome>>,
@@ -89,7 +89,7 @@ impl Worker {
     }
 
     /// Returns the world that a request begins with.
-    pub(crate) fn world(&self) -> Rc<Arc<World>> {
+    pub(crate) fn world(&self) -> LocalWorld {
         self.world.borrow().clone()
     }
 
@@ -111,7 +111,8 @@ impl Worker {
     pub(crate) fn request_id(&self) -> HeaderValue {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let bits = u128::from(self.random()) << 64 | u128::from(self.random());
-        let text: [u8; 32] = std::array::from_fn(|digit| HEX[(bits >> (124 - 4 * digit)) as usize & 15]);
+        let text: [u8; 32] =
+            std::array::from_fn(|digit| HEX[(bits >> (124 - 4 * digit)) as usize & 15]);
         HeaderValue::from_bytes(&text).expect("hex digits are header characters")
     }
 

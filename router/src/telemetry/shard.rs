@@ -40,8 +40,22 @@ impl Counter {
 /// Upper bounds of the latency histogram, in microseconds: 1 ms to 2 min, two or three to the decade, so that both a
 /// sprinter's 20 ms and a marathon's 25 s objective fall near a bound.
 pub(crate) const LATENCY_BOUNDS_US: [u32; 16] = [
-    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
-    60_000_000, 120_000_000,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
 ];
 
 /// A classic histogram: one counter a bucket, not cumulative; the last bucket is everything above the last bound.
@@ -136,20 +150,25 @@ impl Shard {
 
     /// Counts one finished request.
     pub(crate) fn count(&self, outcome: &Outcome, beliefs: &Beliefs) {
-        let route = outcome.route.map_or(self.routes.len() - 1, |RouteId(index)| usize::from(index));
+        let route =
+            outcome.route.map_or(self.routes.len() - 1, |RouteId(index)| usize::from(index));
         let counters = &self.routes[route][lane_index(outcome.lane)];
         counters.status[usize::from(outcome.status / 100).min(5)].add(1);
         counters.latency.observe(outcome.total_us);
         counters.bytes_in.add(outcome.bytes_in);
         counters.bytes_out.add(outcome.bytes_out);
         if outcome.lane == Some(Lane::Lambda) {
-            counters.billed_mb_ms.add(u64::from(outcome.usage.billed_ms) * u64::from(outcome.usage.memory_mb));
+            counters
+                .billed_mb_ms
+                .add(u64::from(outcome.usage.billed_ms) * u64::from(outcome.usage.memory_mb));
             counters.cold_starts.add(u64::from(outcome.usage.cold_start == Some(true)));
         }
         if let Some(decision) = &outcome.decision {
             self.reasons[lane_index(decision.lane)][decision.reason.index()].add(1);
         }
-        if let (Some(spill), Some(from)) = (outcome.spill, outcome.decision.and_then(|decision| decision.lane)) {
+        if let (Some(spill), Some(from)) =
+            (outcome.spill, outcome.decision.and_then(|decision| decision.lane))
+        {
             self.spills[lane_index(Some(from))][spill.index()].add(1);
         }
         self.ends[outcome.end.index()].add(1);

@@ -20,12 +20,16 @@ use policies::{
 };
 use tokio::sync::oneshot;
 
+use super::cloud;
 use crate::{app, files::FileSource};
 
 /// Name of the built-in policy in messages.
 const BUILT_IN: &str = "the built-in demo.yaml";
 /// Tasks of each service. Two show slots, spills and the choice of a task; more would only share the same cores.
 const TASKS: u32 = 2;
+/// How long the gateway's start waits for the tasks to run: it then finds them with its first look, as a gateway that is
+/// put in front of a service does. Not longer, so that traffic flows within 5 s; with a small time scale it begins without.
+const TASKS_WITHIN: Duration = Duration::from_secs(3);
 /// Time before an environment's process starts, in the cloud's time: the VM and the image of a container function of
 /// some 100 MB.
 const ENVIRONMENT_START: Duration = Duration::from_millis(400);
@@ -70,6 +74,7 @@ impl Stage {
             env::current_exe().context("cannot find this program to run the workload with")?;
         let config = lay_out(&policy, &program, runs, time_scale)?;
         let cloud = Cloud::start(config, time_scale).await?;
+        cloud::tasks_run(cloud.address, TASKS_WITHIN).await;
         let loaded = load(file, ports, &format!("http://{}", cloud.address))?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let gateway = match app::start(loaded, workers) {

@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::SeqCst},
+        atomic::{AtomicU8, AtomicU32, Ordering::SeqCst},
     },
 };
 
@@ -52,8 +52,22 @@ pub(crate) enum TaskState {
 
 impl Task {
     /// Makes an unproven task.
-    pub(crate) fn new(name: Arc<str>, address: SocketAddr, tls: Option<Arc<str>>, slots: u32, key: u64) -> Self {
-        Self { name, address, tls, slots, key, busy: AtomicU32::new(0), state: AtomicU8::new(TaskState::Unproven as u8) }
+    pub(crate) fn new(
+        name: Arc<str>,
+        address: SocketAddr,
+        tls: Option<Arc<str>>,
+        slots: u32,
+        key: u64,
+    ) -> Self {
+        Self {
+            name,
+            address,
+            tls,
+            slots,
+            key,
+            busy: AtomicU32::new(0),
+            state: AtomicU8::new(TaskState::Unproven as u8),
+        }
     }
 
     /// Returns whether it is given requests.
@@ -84,7 +98,10 @@ impl Task {
 
     fn take(&self) -> bool {
         self.state() == TaskState::Ready
-            && self.busy.fetch_update(SeqCst, SeqCst, |busy| (busy < self.slots).then_some(busy + 1)).is_ok()
+            && self
+                .busy
+                .fetch_update(SeqCst, SeqCst, |busy| (busy < self.slots).then_some(busy + 1))
+                .is_ok()
     }
 
     fn has_room(&self) -> bool {
@@ -103,8 +120,6 @@ pub(crate) struct Tasks {
 pub(crate) struct Queue {
     waiting: AtomicU32,
     waiters: Mutex<VecDeque<Waiter>>,
-    /// Set when the service has gone from the policy, so that nobody waits for ever.
-    closed: AtomicBool,
 }
 
 impl fmt::Debug for Queue {
@@ -148,7 +163,10 @@ impl Drop for Slot {
         if self.handed_over {
             return;
         }
-        if 0 < self.tasks.queue.waiting.load(SeqCst) && self.task.state() == TaskState::Ready && self.tasks.queue.hand_over(self) {
+        if 0 < self.tasks.queue.waiting.load(SeqCst)
+            && self.task.state() == TaskState::Ready
+            && self.tasks.queue.hand_over(self)
+        {
             return;
         }
         self.task.busy.fetch_sub(1, SeqCst);
@@ -162,7 +180,7 @@ impl Drop for Slot {
 impl Queue {
     /// Makes an empty queue.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { waiting: AtomicU32::new(0), waiters: Mutex::default(), closed: AtomicBool::new(false) })
+        Arc::new(Self { waiting: AtomicU32::new(0), waiters: Mutex::default() })
     }
 
     fn pop(&self) -> Option<Waiter> {
@@ -250,9 +268,17 @@ impl Tasks {
         // All are looked at when there are few, and when the two drawn were full. Ties go to the first one after a
         // random start, so that idle tasks share the work.
         let start = (draw % self.list.len().max(1) as u64) as usize;
-        let rotated = || self.list[start.min(self.list.len())..].iter().chain(&self.list[..start.min(self.list.len())]);
+        let rotated = || {
+            self.list[start.min(self.list.len())..]
+                .iter()
+                .chain(&self.list[..start.min(self.list.len())])
+        };
         // Somebody else may take the slot between the choice and the taking; each round of that is somebody's progress.
-        while let Some(task) = rotated().filter(usable).filter(|task| task.has_room()).min_by(|a, b| load(a).cmp(&load(b))) {
+        while let Some(task) = rotated()
+            .filter(usable)
+            .filter(|task| task.has_room())
+            .min_by(|a, b| load(a).cmp(&load(b)))
+        {
             if task.take() {
                 return Some(Slot::of(task, self));
             }
@@ -263,13 +289,17 @@ impl Tasks {
     /// Joins the queue; the slot comes through the receiver. `None` when `limit` requests wait already.
     ///
     /// Dropping the receiver leaves the queue: whoever hands over a slot skips it.
-    pub(crate) fn join(self: &Arc<Self>, priority: Priority, limit: u32) -> Option<oneshot::Receiver<Slot>> {
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        priority: Priority,
+        limit: u32,
+    ) -> Option<oneshot::Receiver<Slot>> {
         let (hand, receiver) = oneshot::channel();
         {
             let mut waiters = self.queue.lock();
             waiters.retain(|waiter| !waiter.hand.is_closed());
             self.queue.waiting.store(waiters.len() as u32, SeqCst);
-            if limit <= waiters.len() as u32 || self.queue.closed.load(SeqCst) {
+            if limit <= waiters.len() as u32 {
                 return None;
             }
             let place = waiters.partition_point(|waiter| priority <= waiter.priority);
@@ -291,16 +321,145 @@ impl Tasks {
             slot.forget();
         }
     }
-
-    /// Ends all waiting: the service has gone from the policy.
-    pub(crate) fn close(&self) {
-        self.queue.closed.store(true, SeqCst);
-        self.queue.lock().clear();
-        self.queue.waiting.store(0, SeqCst);
-    }
 }
 
 /// Share of its slots that a task has taken, in 1/65536, so that tasks of unlike sizes compare.
 fn load(task: &Task) -> u64 {
     (u64::from(task.busy()) << 16) / u64::from(task.slots.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::atomic::AtomicU32, thread};
+
+    use super::*;
+
+    fn task(key: u64, slots: u32) -> Arc<Task> {
+        let task = Task::new(
+            format!("task-{key}").into(),
+            (Ipv4Addr::LOCALHOST, 1).into(),
+            None,
+            slots,
+            key,
+        );
+        task.set_state(TaskState::Ready);
+        Arc::new(task)
+    }
+
+    fn tasks(slots: &[u32]) -> Arc<Tasks> {
+        let list = slots.iter().zip(1..).map(|(slots, key)| task(key, *slots)).collect();
+        Arc::new(Tasks::new(list, Queue::new()))
+    }
+
+    #[test]
+    fn the_least_loaded_task_is_taken_and_none_is_overfilled() {
+        let tasks = tasks(&[2, 4]);
+        let held: Vec<_> = (0..6).map(|draw| tasks.take(draw, None).unwrap()).collect();
+        assert_eq!(tasks.list().iter().map(|task| task.busy()).collect::<Vec<_>>(), [2, 4]);
+        assert!(tasks.take(0, None).is_none());
+        assert_eq!(tasks.room(), (2, 0));
+        drop(held);
+        assert_eq!(tasks.room(), (2, 6));
+    }
+
+    #[test]
+    fn many_tasks_are_filled_to_the_last_slot() {
+        let tasks = tasks(&[1; 40]);
+        let mut draw = 7_u64;
+        let held: Vec<_> = std::iter::from_fn(|| {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            tasks.take(draw, None)
+        })
+        .collect();
+        assert_eq!(held.len(), 40);
+    }
+
+    #[test]
+    fn tasks_that_are_unproven_draining_or_excluded_get_nothing() {
+        let tasks = tasks(&[1, 1, 1]);
+        tasks.list()[0].set_state(TaskState::Draining);
+        tasks.list()[1].fail();
+        let slot = tasks.take(0, None).unwrap();
+        assert_eq!(slot.task().key, 3);
+        drop(slot);
+        assert!(tasks.take(0, Some(3)).is_none());
+        assert!(!tasks.has_other_than(Some(3)));
+        tasks.list()[0].fail();
+        assert_eq!(tasks.list()[0].state(), TaskState::Draining, "a failure does not end draining");
+    }
+
+    #[test]
+    fn a_slot_given_back_goes_to_the_first_who_waits_and_the_important_wait_in_front() {
+        let tasks = tasks(&[1]);
+        let slot = tasks.take(0, None).unwrap();
+        let mut normal = tasks.join(Priority::Normal, 10).unwrap();
+        let mut high = tasks.join(Priority::High, 10).unwrap();
+        let mut second = tasks.join(Priority::Normal, 10).unwrap();
+        drop(slot);
+        assert!(normal.try_recv().is_err());
+        let slot = high.try_recv().unwrap();
+        assert!(tasks.take(0, None).is_none(), "nobody passes those who wait");
+        drop(slot);
+        drop(normal.try_recv().unwrap());
+        drop(second.try_recv().unwrap());
+        assert_eq!((tasks.room(), tasks.waiting()), ((1, 1), 0));
+    }
+
+    #[test]
+    fn who_gave_up_waiting_is_passed_over() {
+        let tasks = tasks(&[1]);
+        let slot = tasks.take(0, None).unwrap();
+        drop(tasks.join(Priority::Normal, 10).unwrap());
+        let mut waiting = tasks.join(Priority::Normal, 10).unwrap();
+        assert_eq!(tasks.waiting(), 1, "one who left makes room in the queue");
+        drop(slot);
+        drop(waiting.try_recv().unwrap());
+        assert_eq!(tasks.room(), (1, 1));
+    }
+
+    #[test]
+    fn the_queue_has_a_limit() {
+        let tasks = tasks(&[1]);
+        let _slot = tasks.take(0, None).unwrap();
+        let _waiting = tasks.join(Priority::Normal, 1).unwrap();
+        assert!(tasks.join(Priority::High, 1).is_none());
+    }
+
+    #[test]
+    fn a_task_that_becomes_ready_serves_those_who_wait() {
+        let tasks = tasks(&[2]);
+        tasks.list()[0].fail();
+        let mut waiting = tasks.join(Priority::Normal, 10).unwrap();
+        assert!(waiting.try_recv().is_err());
+        tasks.list()[0].set_state(TaskState::Ready);
+        tasks.wake();
+        assert!(waiting.try_recv().is_ok());
+    }
+
+    #[test]
+    fn threads_together_never_pass_a_tasks_slots_and_lose_none() {
+        let tasks = tasks(&[1, 2]);
+        let inside: Vec<AtomicU32> = (0..2).map(|_| AtomicU32::new(0)).collect();
+        thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let (tasks, inside) = (&tasks, &inside);
+                scope.spawn(move || {
+                    for round in 0..3000 {
+                        let draw = thread * 7919 + round;
+                        let slot = tasks
+                            .take(draw, None)
+                            .or_else(|| tasks.join(Priority::Normal, 100)?.blocking_recv().ok());
+                        let slot =
+                            slot.expect("the queue is long enough, and every slot comes back");
+                        let index = (slot.task().key - 1) as usize;
+                        let now = inside[index].fetch_add(1, SeqCst) + 1;
+                        assert!(now <= slot.task().slots);
+                        inside[index].fetch_sub(1, SeqCst);
+                        drop(slot);
+                    }
+                });
+            }
+        });
+        assert_eq!((tasks.room(), tasks.waiting()), ((2, 3), 0));
+    }
 }

@@ -11,9 +11,13 @@ use serde::Deserialize;
 use crate::lane::Failure;
 
 /// Reads an answer of Invoke.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<lambda_event::Response, Failure> {
+pub(super) fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<lambda_event::Response, Failure> {
     if status != StatusCode::OK {
-        return Err(service_error(status, error_type(headers, body)));
+        return Err(service_error(status, &error_type(headers, body)));
     }
     if headers.contains_key("x-amz-function-error") {
         return Err(function_error(body));
@@ -31,26 +35,46 @@ fn error_type(headers: &HeaderMap, body: &Bytes) -> String {
         #[serde(rename = "__type", default)]
         name: String,
     }
-    let header = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let name = header.unwrap_or_else(|| serde_json::from_slice::<Typed>(body).map(|typed| typed.name).unwrap_or_default());
+    let header =
+        headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let name = header.unwrap_or_else(|| {
+        serde_json::from_slice::<Typed>(body).map(|typed| typed.name).unwrap_or_default()
+    });
     // Seen as `Name`, `Name:http://...` and `prefix#Name`.
     let name = name.split(':').next().unwrap_or_default();
     name.rsplit('#').next().unwrap_or_default().to_owned()
 }
 
-fn service_error(status: StatusCode, name: String) -> Failure {
+fn service_error(status: StatusCode, name: &str) -> Failure {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let not_ready = Failure::did_not_run(Spill::NotReady, unavailable, "Lambda could not start the function");
-    let misconfigured = Failure::did_not_run(Spill::Misconfigured, StatusCode::BAD_GATEWAY, "Lambda refused the call: the gateway's policy or its permissions are wrong");
-    let failure = match (status.as_u16(), name.as_str()) {
-        (429, _) => Failure::did_not_run(Spill::Throttled, unavailable, "Lambda throttled the call"),
+    let not_ready =
+        Failure::did_not_run(Spill::NotReady, unavailable, "Lambda could not start the function");
+    let misconfigured = Failure::did_not_run(
+        Spill::Misconfigured,
+        StatusCode::BAD_GATEWAY,
+        "Lambda refused the call: the gateway's policy or its permissions are wrong",
+    );
+    let failure = match (status.as_u16(), name) {
+        (429, _) => {
+            Failure::did_not_run(Spill::Throttled, unavailable, "Lambda throttled the call")
+        }
         (400, "SnapStartException") | (408 | 409, _) => not_ready,
-        (413 | 415, _) => Failure::did_not_run(Spill::TooLarge, StatusCode::PAYLOAD_TOO_LARGE, "Lambda found the request too large"),
+        (413 | 415, _) => Failure::did_not_run(
+            Spill::TooLarge,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Lambda found the request too large",
+        ),
         // EFS broke in the middle of a run.
         (410, _) => Failure::unknown(StatusCode::BAD_GATEWAY, "the function failed"),
         (400..=499, _) => misconfigured,
         // Served as 502, but wrong until somebody mends them.
-        (502, name) if ["KMS", "Invalid", "EC2AccessDenied"].iter().any(|prefix| name.starts_with(prefix)) => misconfigured,
+        (502, name)
+            if ["KMS", "Invalid", "EC2AccessDenied"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix)) =>
+        {
+            misconfigured
+        }
         (502, _) => not_ready,
         _ => Failure::unknown(StatusCode::BAD_GATEWAY, "Lambda failed"),
     };
@@ -75,7 +99,8 @@ fn function_error(body: &Bytes) -> Failure {
     let thrown: Thrown<'_> = serde_json::from_slice(body).unwrap_or_default();
     tracing::debug!(kind = %thrown.kind, "the function failed");
     if thrown.message.contains("Task timed out after") || thrown.kind == "Sandbox.Timedout" {
-        return Failure::ran(StatusCode::GATEWAY_TIMEOUT, "the function ran into its own timeout").timed_out();
+        return Failure::ran(StatusCode::GATEWAY_TIMEOUT, "the function ran into its own timeout")
+            .timed_out();
     }
     Failure::ran(StatusCode::BAD_GATEWAY, "the function failed")
 }
@@ -83,21 +108,32 @@ fn function_error(body: &Bytes) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::Ran::{self, DidNotRun, Unknown};
+    use crate::lane::Execution::{self, DidNotRun, Unknown};
 
     #[track_caller]
-    fn check(status: u16, name: &str, ran: Ran, cause: Spill, answer: u16) {
-        let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-amzn-errortype"), name.parse().unwrap())]);
+    fn check(status: u16, name: &str, ran: Execution, cause: Spill, answer: u16) {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-amzn-errortype"),
+            name.parse().unwrap(),
+        )]);
         let body = Bytes::from_static(br#"{"Message":"secret","Type":"User"}"#);
         let failure = read(StatusCode::from_u16(status).unwrap(), &headers, &body).unwrap_err();
-        assert_eq!((failure.ran, failure.cause, failure.status.as_u16()), (ran, cause, answer), "{status} {name}");
+        assert_eq!(
+            (failure.ran, failure.cause, failure.status.as_u16()),
+            (ran, cause, answer),
+            "{status} {name}"
+        );
         assert!(!failure.detail.contains("secret"));
     }
 
     #[test]
     fn every_exception_of_invoke_says_whether_the_function_ran() {
         check(429, "TooManyRequestsException", DidNotRun, Spill::Throttled, 503);
-        for name in ["SnapStartNotReadyException", "SnapStartRegenerationFailureException", "ResourceConflictException"] {
+        for name in [
+            "SnapStartNotReadyException",
+            "SnapStartRegenerationFailureException",
+            "ResourceConflictException",
+        ] {
             check(409, name, DidNotRun, Spill::NotReady, 503);
         }
         check(408, "SnapStartTimeoutException", DidNotRun, Spill::NotReady, 503);
@@ -109,7 +145,13 @@ mod tests {
         check(410, "EFSIOException", Unknown, Spill::Failed, 502);
         check(402, "ServiceQuotaExceededException", DidNotRun, Spill::Misconfigured, 502);
         check(502, "EC2ThrottledException", DidNotRun, Spill::NotReady, 503);
-        check(502, "KMSDisabledException:http://internal.amazon.com/coral/", DidNotRun, Spill::Misconfigured, 502);
+        check(
+            502,
+            "KMSDisabledException:http://internal.amazon.com/coral/",
+            DidNotRun,
+            Spill::Misconfigured,
+            502,
+        );
         check(502, "InvalidSubnetIDException", DidNotRun, Spill::Misconfigured, 502);
         check(500, "ServiceException", Unknown, Spill::Failed, 502);
         check(503, "", Unknown, Spill::Failed, 502);
@@ -117,13 +159,24 @@ mod tests {
 
     #[test]
     fn function_errors_become_502_or_504_and_leak_nothing() {
-        let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-amz-function-error"), "Unhandled".parse().unwrap())]);
-        let read = |body: &'static str| read(StatusCode::OK, &headers, &Bytes::from_static(body.as_bytes())).unwrap_err();
-        let timed_out = read(r#"{"errorMessage":"2026-11-21T00:00:00Z 1-2 Task timed out after 3.00 seconds"}"#);
-        assert_eq!((timed_out.ran, timed_out.status.as_u16()), (Ran::Ran, 504));
-        for body in [r#"{"errorMessage":"secret","errorType":"Runtime.ExitError","stackTrace":["secret"]}"#, "garbage", ""] {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-amz-function-error"),
+            "Unhandled".parse().unwrap(),
+        )]);
+        let read = |body: &'static str| {
+            read(StatusCode::OK, &headers, &Bytes::from_static(body.as_bytes())).unwrap_err()
+        };
+        let timed_out = read(
+            r#"{"errorMessage":"2026-11-21T00:00:00Z 1-2 Task timed out after 3.00 seconds"}"#,
+        );
+        assert_eq!((timed_out.ran, timed_out.status.as_u16()), (Execution::Ran, 504));
+        for body in [
+            r#"{"errorMessage":"secret","errorType":"Runtime.ExitError","stackTrace":["secret"]}"#,
+            "garbage",
+            "",
+        ] {
             let failed = read(body);
-            assert_eq!((failed.ran, failed.status.as_u16()), (Ran::Ran, 502));
+            assert_eq!((failed.ran, failed.status.as_u16()), (Execution::Ran, 502));
             assert!(!failed.detail.contains("secret"));
         }
     }

@@ -36,7 +36,13 @@ impl fmt::Debug for SigningKeys {
 
 impl SigningKeys {
     /// Derives the key of the UTC day of `now`.
-    pub(crate) fn new(access_key_id: &str, secret: &str, session_token: Option<&str>, region: &str, now: SystemTime) -> Self {
+    pub(crate) fn new(
+        access_key_id: &str,
+        secret: &str,
+        session_token: Option<&str>,
+        region: &str,
+        now: SystemTime,
+    ) -> Self {
         let day = seconds(now) / DAY;
         let date = timestamp(day * DAY);
         Self {
@@ -52,18 +58,23 @@ impl SigningKeys {
         }
     }
 
-    /// Tells whether the keys are of the day of `now`.
-    pub(crate) fn are_of(&self, now: SystemTime) -> bool {
-        self.day == seconds(now) / DAY
-    }
-
     /// Signs a POST of `payload` to the path and query in `canonical`.
-    pub(super) fn sign(&self, canonical: &str, host: &HeaderValue, payload: &[u8], now: SystemTime) -> Signature {
+    pub(super) fn sign(
+        &self,
+        canonical: &str,
+        host: &HeaderValue,
+        payload: &[u8],
+        now: SystemTime,
+    ) -> Signature {
         // In the second after midnight yesterday's keys may still be here: a signature of yesterday's last second is
         // good then, because AWS allows clocks to differ by five minutes.
         let date = timestamp(seconds(now).clamp(self.day * DAY, (self.day + 1) * DAY - 1));
         let host = host.to_str().unwrap_or_default();
-        let signed = if self.token.is_some() { "host;x-amz-date;x-amz-security-token" } else { "host;x-amz-date" };
+        let signed = if self.token.is_some() {
+            "host;x-amz-date;x-amz-security-token"
+        } else {
+            "host;x-amz-date"
+        };
 
         let mut text = String::with_capacity(512);
         text.extend(["POST\n", canonical, "\nhost:", host, "\nx-amz-date:", &date, "\n"]);
@@ -80,9 +91,24 @@ impl SigningKeys {
         let signature = calculate_signature(&self.key, text.as_bytes());
 
         text.clear();
-        text.extend(["AWS4-HMAC-SHA256 Credential=", &self.access_key_id, "/", &self.scope, ", SignedHeaders=", signed, ", Signature=", &signature]);
-        let header = |text: &str| HeaderValue::from_str(text).expect("credentials, dates and hex are header characters");
-        Signature { authorization: header(&text), date: header(&date), token: self.token.as_ref().map(|(_, value)| value.clone()) }
+        text.extend([
+            "AWS4-HMAC-SHA256 Credential=",
+            &self.access_key_id,
+            "/",
+            &self.scope,
+            ", SignedHeaders=",
+            signed,
+            ", Signature=",
+            &signature,
+        ]);
+        let header = |text: &str| {
+            HeaderValue::from_str(text).expect("credentials, dates and hex are header characters")
+        };
+        Signature {
+            authorization: header(&text),
+            date: header(&date),
+            token: self.token.as_ref().map(|(_, value)| value.clone()),
+        }
     }
 }
 
@@ -108,7 +134,8 @@ impl Signature {
 /// Returns the path of Invoke for a function, and its canonical form, which is encoded once more (every service but S3).
 pub(super) fn invoke_path(function: &str, qualifier: Option<&str>) -> (Uri, String) {
     let path = format!("/2015-03-31/functions/{}/invocations", encode(function));
-    let query = qualifier.map(|qualifier| format!("Qualifier={}", encode(qualifier))).unwrap_or_default();
+    let query =
+        qualifier.map(|qualifier| format!("Qualifier={}", encode(qualifier))).unwrap_or_default();
     let canonical = format!("{}\n{query}", path.replace('%', "%25"));
     let uri = if query.is_empty() { path } else { format!("{path}?{query}") };
     (uri.parse().expect("a percent-encoded path is a URI"), canonical)
@@ -145,7 +172,7 @@ fn seconds(at: SystemTime) -> u64 {
 
 /// Formats Unix time as `20261121T235959Z`.
 fn timestamp(seconds: u64) -> String {
-    let (days, of_day) = ((seconds / DAY) as i64, seconds % DAY);
+    let (days, of_day) = ((seconds / DAY).cast_signed(), seconds % DAY);
     // Howard Hinnant's civil_from_days, https://howardhinnant.github.io/date_algorithms.html, for days after 1970.
     let z = days + 719_468;
     let era = z / 146_097;
@@ -156,7 +183,12 @@ fn timestamp(seconds: u64) -> String {
     let day = of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
+    format!(
+        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
 }
 
 #[cfg(test)]
@@ -175,9 +207,21 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(at);
         let (uri, canonical) = invoke_path(function, qualifier);
         let host = HeaderValue::from_static("lambda.eu-west-1.amazonaws.com");
-        let ours = SigningKeys::new("AKIDEXAMPLE", "wJalrXUtnFEMI", token, "eu-west-1", now).sign(&canonical, &host, b"{\"a\":1}", now);
+        let ours = SigningKeys::new("AKIDEXAMPLE", "wJalrXUtnFEMI", token, "eu-west-1", now).sign(
+            &canonical,
+            &host,
+            b"{\"a\":1}",
+            now,
+        );
 
-        let identity = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI", token.map(str::to_owned), None, "test").into();
+        let identity = Credentials::new(
+            "AKIDEXAMPLE",
+            "wJalrXUtnFEMI",
+            token.map(str::to_owned),
+            None,
+            "test",
+        )
+        .into();
         let params = SigningParams::builder()
             .identity(&identity)
             .region("eu-west-1")
@@ -188,7 +232,13 @@ mod tests {
             .unwrap();
         let url = format!("https://lambda.eu-west-1.amazonaws.com{uri}");
         let mut theirs = http::Request::post(&url).body(()).unwrap();
-        let request = SignableRequest::new("POST", &url, std::iter::empty(), SignableBody::Bytes(b"{\"a\":1}")).unwrap();
+        let request = SignableRequest::new(
+            "POST",
+            &url,
+            std::iter::empty(),
+            SignableBody::Bytes(b"{\"a\":1}"),
+        )
+        .unwrap();
         sign(request, &params.into()).unwrap().into_parts().0.apply_to_request_http1x(&mut theirs);
         assert_eq!(ours.authorization, theirs.headers()[AUTHORIZATION], "{function} {qualifier:?}");
         assert_eq!(ours.date, theirs.headers()[DATE]);
@@ -198,23 +248,34 @@ mod tests {
     #[test]
     fn signatures_equal_those_of_aws_own_signer() {
         check("thumb", None, None, 1_795_219_200);
-        check("arn:aws:lambda:eu-west-1:123456789012:function:thumb", Some("live"), None, 1_795_219_199);
+        check(
+            "arn:aws:lambda:eu-west-1:123456789012:function:thumb",
+            Some("live"),
+            None,
+            1_795_219_199,
+        );
         check("thumb", Some("12"), Some("FwoGZXIvYXdzEBY/+=token"), 951_868_799);
     }
 
     #[test]
     fn keys_of_yesterday_sign_for_its_last_second() {
         let midnight = 20_000 * DAY;
-        let keys = SigningKeys::new("id", "secret", None, "eu-west-1", UNIX_EPOCH + Duration::from_secs(midnight - 1));
+        let keys = SigningKeys::new(
+            "id",
+            "secret",
+            None,
+            "eu-west-1",
+            UNIX_EPOCH + Duration::from_secs(midnight - 1),
+        );
         let now = UNIX_EPOCH + Duration::from_secs(midnight + 1);
-        assert!(!keys.are_of(now));
         let signature = keys.sign("/\n", &HeaderValue::from_static("h"), b"", now);
         assert!(signature.date.to_str().unwrap().ends_with("T235959Z"), "{signature:?}");
     }
 
     #[test]
     fn nothing_secret_is_shown_by_debug() {
-        let keys = SigningKeys::new("AKIDSECRET", "secret", Some("secret"), "eu-west-1", UNIX_EPOCH);
+        let keys =
+            SigningKeys::new("AKIDSECRET", "secret", Some("secret"), "eu-west-1", UNIX_EPOCH);
         assert!(!format!("{keys:?}").to_lowercase().contains("secret"));
     }
 }
