@@ -194,7 +194,8 @@ async fn the_load_is_sent_answered_and_counted() {
     let trace = Trace { start: 0, counts: vec![60] };
     let client = Arc::new(Client::new(service.address).unwrap());
     // 60 arrivals in a second, whatever the machine: all must be answered, however late.
-    let drive = client.drive(Arrivals::new(&trace, 1.0, 1.0, 5), Duration::from_secs(1), 5);
+    let drive =
+        client.drive(Arrivals::new(&trace, 1.0, 1.0, Duration::ZERO, 5), Duration::from_secs(1), 5);
     tokio::select! {
         () = drive => {}
         ended = counter.count() => panic!("the counter ended: {ended:?}"),
@@ -221,7 +222,9 @@ async fn a_gateway_that_is_not_there_is_counted_not_hidden() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let trace = Trace { start: 0, counts: vec![10] };
     let client = Arc::new(Client::new(nobody).unwrap());
-    client.drive(Arrivals::new(&trace, 10.0, 1.0, 5), Duration::from_millis(100), 5).await;
+    client
+        .drive(Arrivals::new(&trace, 10.0, 1.0, Duration::ZERO, 5), Duration::from_millis(100), 5)
+        .await;
     let tally = client.tally();
     assert_eq!(tally.totals(), (10, 0, 10));
     assert!(tally.failures()[0].0.starts_with("cannot connect"), "{:?}", tally.failures());

@@ -82,6 +82,7 @@ pub struct Arrivals<'a> {
     /// Trace seconds in one of ours.
     speed: f64,
     share: f64,
+    fade_in: Duration,
     draw: Draw,
     /// The second whose arrivals are in `due`, counted on through all repeats.
     second: u64,
@@ -90,10 +91,18 @@ pub struct Arrivals<'a> {
 }
 
 impl<'a> Arrivals<'a> {
-    /// Starts at the first second of `trace`, `speed` times as fast, keeping `share` (above 0, at most 1) of it.
-    pub fn new(trace: &'a Trace, speed: f64, share: f64, seed: u64) -> Self {
-        let mut arrivals =
-            Self { trace, speed, share, draw: Draw::new(seed), second: 0, due: Vec::new() };
+    /// Starts at the first second of `trace`, `speed` times as fast, keeping `share` (above 0, at most 1) of it; the share
+    /// grows evenly from 0 over the first `fade_in` (of our time).
+    pub fn new(trace: &'a Trace, speed: f64, share: f64, fade_in: Duration, seed: u64) -> Self {
+        let mut arrivals = Self {
+            trace,
+            speed,
+            share,
+            fade_in,
+            draw: Draw::new(seed),
+            second: 0,
+            due: Vec::new(),
+        };
         arrivals.fill();
         arrivals
     }
@@ -102,7 +111,14 @@ impl<'a> Arrivals<'a> {
         let count = self.trace.counts[(self.second % self.trace.counts.len() as u64) as usize];
         for _ in 0..count {
             let (at, keep) = (self.draw.unit(), self.draw.unit());
-            if keep < self.share {
+            let since = (self.second as f64 + at) / self.speed;
+            // Compared first: without a fade-in the quotient could be 0 / 0.
+            let faded = if self.fade_in.as_secs_f64() <= since {
+                1.0
+            } else {
+                since / self.fade_in.as_secs_f64()
+            };
+            if keep < self.share * faded {
                 self.due.push(at);
             }
         }
@@ -149,18 +165,31 @@ mod tests {
     #[test]
     fn arrivals_keep_the_counts_of_the_trace() {
         let trace = Trace { start: 0, counts: vec![3, 0, 5] };
-        let seconds: Vec<_> =
-            Arrivals::new(&trace, 1.0, 1.0, 7).take(16).map(|at| at.as_secs()).collect();
+        let seconds: Vec<_> = Arrivals::new(&trace, 1.0, 1.0, Duration::ZERO, 7)
+            .take(16)
+            .map(|at| at.as_secs())
+            .collect();
         assert_eq!(seconds, [0, 0, 0, 2, 2, 2, 2, 2, 3, 3, 3, 5, 5, 5, 5, 5]);
     }
 
     #[test]
     fn arrivals_are_in_order_and_repeat_with_the_seed() {
         let trace = shipped();
-        let times: Vec<_> = Arrivals::new(&trace, 20.0, 1.0, 7).take(8_000).collect();
+        let times: Vec<_> =
+            Arrivals::new(&trace, 20.0, 1.0, Duration::ZERO, 7).take(8_000).collect();
         assert!(times.is_sorted());
-        assert!(times.iter().copied().eq(Arrivals::new(&trace, 20.0, 1.0, 7).take(8_000)));
-        assert!(!times.iter().copied().eq(Arrivals::new(&trace, 20.0, 1.0, 8).take(8_000)));
+        assert!(
+            times
+                .iter()
+                .copied()
+                .eq(Arrivals::new(&trace, 20.0, 1.0, Duration::ZERO, 7).take(8_000))
+        );
+        assert!(
+            !times
+                .iter()
+                .copied()
+                .eq(Arrivals::new(&trace, 20.0, 1.0, Duration::ZERO, 8).take(8_000))
+        );
         // 7,434 arrivals take the half hour, 90 s at 20 times the speed.
         assert!(times[7433] < Duration::from_secs(90) && Duration::from_secs(90) <= times[7434]);
     }
@@ -168,10 +197,23 @@ mod tests {
     #[test]
     fn a_share_thins_the_load_without_changing_its_span() {
         let trace = shipped();
-        let half = Arrivals::new(&trace, 20.0, 0.5, 7)
+        let half = Arrivals::new(&trace, 20.0, 0.5, Duration::ZERO, 7)
             .take_while(|at| *at < Duration::from_secs(90))
             .count();
         assert!((3500..3950).contains(&half), "{half}");
+    }
+
+    #[test]
+    fn the_load_fades_in() {
+        let trace = Trace { start: 0, counts: vec![1000] };
+        let arrivals = || Arrivals::new(&trace, 1.0, 1.0, Duration::from_secs(4), 7);
+        let within = |from, until| {
+            let seconds = Duration::from_secs(from)..Duration::from_secs(until);
+            arrivals().take_while(|at| *at < seconds.end).filter(|at| seconds.contains(at)).count()
+        };
+        // A triangle: half of 4 x 1000 in all, a quarter of that in its first half.
+        assert!((420..580).contains(&within(0, 2)) && (1900..2100).contains(&within(0, 4)));
+        assert_eq!(within(4, 5), 1000);
     }
 
     #[test]

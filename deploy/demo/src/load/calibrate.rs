@@ -10,7 +10,7 @@ use crate::work;
 
 /// Part of all cores that the crowd may keep busy with image work, 0 to 1. The rest is for the gateway, the local cloud, process starts and the
 /// client itself, all on this machine; at twice this the demo would measure its own queues.
-const BUSY: f64 = 0.5;
+const BUSY: f64 = 0.4;
 /// Cost of passing one request through client, gateway, local cloud and adapter, in seconds of a core: a little above
 /// what a laptop of 2023 needs.
 const PASSAGE: f64 = 0.001;
@@ -46,7 +46,7 @@ pub fn measure(trace: &Trace, speed: f64, cores: usize) -> Result<Pace, work::Er
     Ok(pace(trace, speed, cores, costs.mean(), costs.frame))
 }
 
-/// `share = cores x BUSY / (crowd_rate x (mean_cost + PASSAGE))`, at most 1: 2 x 0.5 / (137/s x 8.3 ms) = 0.88.
+/// `share = cores x BUSY / (crowd_rate x (mean_cost + PASSAGE))`, at most 1: 2 x 0.4 / (137/s x 8.3 ms) = 0.70.
 fn pace(trace: &Trace, speed: f64, cores: usize, mean_cost: f64, frame: f64) -> Pace {
     let seconds = CROWD.min(trace.counts.len()) as f64;
     let crowd_rate = f64::from(trace.crowd(CROWD).1) / seconds * speed;
@@ -74,7 +74,7 @@ mod tests {
         let trace = Trace { start: 0, counts: vec![5; 120] };
         assert!((pace(&trace, 20.0, 2, 0.004, 0.01).crowd_rate - 100.0).abs() < 1e-9);
         assert!((pace(&trace, 20.0, 2, 0.004, 0.01).share - 1.0).abs() < 1e-9);
-        assert!((pace(&trace, 20.0, 2, 0.039, 0.01).share - 0.25).abs() < 1e-9);
+        assert!((pace(&trace, 20.0, 2, 0.039, 0.01).share - 0.2).abs() < 1e-9);
     }
 
     #[test]

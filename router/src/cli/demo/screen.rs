@@ -269,14 +269,15 @@ fn failures_text(failures: &[(&str, u64)]) -> String {
     text.join(", ")
 }
 
-/// Whole percents; tenths below ten, so that a rare thing is not shown as none.
+/// Whole percents; tenths below ten and next to a hundred, so that a rare thing is not shown as none.
 fn percent(part: u64, whole: u64) -> String {
     let percent = part as f64 * 100.0 / whole.max(1) as f64;
-    if percent == 0.0 || 9.95 <= percent {
-        format!("{percent:.0}%")
-    } else {
-        format!("{percent:.1}%")
+    if percent == 0.0 || percent == 100.0 || (9.95..99.0).contains(&percent) {
+        return format!("{percent:.0}%");
     }
+    // Cut, not rounded: 99.96 is not all.
+    let tenths = if 99.0 <= percent { (percent * 10.0).floor() / 10.0 } else { percent };
+    format!("{tenths:.1}%")
 }
 
 fn milliseconds(duration: Duration) -> String {
@@ -441,6 +442,13 @@ END: 1,203 sent = 1,201 ok + 1 failed + 1 in flight when stopped | 0 run twice
   tasks 2 running, 1 starting | environments 9 (2 busy) | cold starts 12 (1.0% of requests) | throttled 0
   $0.0041 so far at list price (lambda $0.0019, fargate $0.0022)"
         );
+    }
+
+    #[test]
+    fn a_rare_thing_is_not_shown_as_none() {
+        let shown = [(0, 10), (1, 1000), (2, 10), (98, 100), (9996, 10_000), (10, 10), (0, 0)]
+            .map(|(a, b)| percent(a, b));
+        assert_eq!(shown, ["0%", "0.1%", "20%", "98%", "99.9%", "100%", "0%"]);
     }
 
     #[test]
