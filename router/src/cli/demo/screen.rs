@@ -272,7 +272,7 @@ fn failures_text(failures: &[(&str, u64)]) -> String {
 /// Whole percents; tenths below ten and next to a hundred, so that a rare thing is not shown as none.
 fn percent(part: u64, whole: u64) -> String {
     let percent = part as f64 * 100.0 / whole.max(1) as f64;
-    if percent == 0.0 || percent == 100.0 || (9.95..99.0).contains(&percent) {
+    if part == 0 || part == whole || (9.95..99.0).contains(&percent) {
         return format!("{percent:.0}%");
     }
     // Cut, not rounded: 99.96 is not all.
