@@ -37,6 +37,7 @@ mod reply;
 pub(crate) mod timer;
 
 use exchange::Exchange;
+pub(crate) use head::REQUEST_ID;
 use problem::Problem;
 use reply::Reply;
 pub(crate) use reply::ResponseBody;
@@ -92,7 +93,7 @@ async fn serve(
     exchange.outcome.size = size_of(&parts.headers, &parts.uri, route);
 
     let mut facts = head::facts(&parts, &body);
-    head::prepare(&mut parts.headers, client, &host, exchange.request_id());
+    head::prepare(&mut parts.headers, client, exchange.request_id.header());
     let attempt = Attempt {
         worker: &client.worker,
         world: &world,
@@ -101,7 +102,6 @@ async fn serve(
         arrived: exchange.arrived,
         peer: head::client_address(&parts.headers, client),
         draw: client.worker.random(),
-        request_id: exchange.request_id().clone(),
         waited: Cell::default(),
         sent: Cell::default(),
     };
@@ -362,7 +362,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) peer: IpAddr,
     /// A random number for the choices of this request.
     pub(crate) draw: u64,
-    pub(crate) request_id: HeaderValue,
     /// How long it waited for a slot.
     pub(crate) waited: Cell<Duration>,
     /// When it was last handed to a lane.
@@ -380,7 +379,10 @@ impl Attempt<'_> {
         let timeouts = &self.route.timeouts;
         let deadline = match progress.map(|progress| progress.state.get()) {
             None | Some(Sending::Done) => sent + timeouts.first_byte,
-            Some(Sending::Since(last)) => last + timeouts.idle,
+            // Looked at again within `first_byte`, which begins when the upload ends: the timer must not be late for that.
+            Some(Sending::Since(last)) => {
+                (last + timeouts.idle).min(Instant::now() + timeouts.first_byte)
+            }
             Some(Sending::DoneAt(last)) => last + timeouts.first_byte,
         };
         deadline.min(self.total_deadline())

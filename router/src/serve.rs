@@ -227,13 +227,17 @@ impl WorkerParts {
             number += 1;
             take(&worker, arrival, number);
         }
-        // The acceptor may have handed over some more while this worker was told to stop.
-        while let Ok(arrival) = connections.try_recv() {
-            number += 1;
-            take(&worker, arrival, number);
-        }
         let deadline = stopped.borrow().unwrap_or_else(Instant::now);
-        drain(&worker, &open, deadline).await;
+        drain(&worker, &open, deadline, || {
+            // The acceptor may hand over some more until it hears of the stop itself.
+            while let Ok(arrival) = connections.try_recv() {
+                number += 1;
+                take(&worker, arrival, number);
+            }
+        })
+        .await;
+        // Clients point back at their worker: those that are cut would keep it, and its part of the access log, for ever.
+        worker.clients.borrow_mut().clear();
         worker.flush();
     }
 }
@@ -249,12 +253,18 @@ fn take(worker: &Rc<Worker>, arrival: Arrival, number: u64) {
 }
 
 /// Lets every connection finish the request it is on; idle ones close at once.
-async fn drain(worker: &Rc<Worker>, open: &AtomicUsize, deadline: Instant) {
+async fn drain(
+    worker: &Rc<Worker>,
+    open: &AtomicUsize,
+    deadline: Instant,
+    mut take_late: impl FnMut(),
+) {
     /// How often it is looked whether all have gone.
     const LOOK: Duration = Duration::from_millis(10);
     worker.draining.set(true);
     let done = async {
         while 0 < open.load(Relaxed) {
+            take_late();
             for client in worker.clients.borrow().values() {
                 client.finish();
             }

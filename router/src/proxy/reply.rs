@@ -62,6 +62,8 @@ struct Stream {
     /// Given back by drop.
     _slot: Slot,
     connection: Option<Connection>,
+    /// Its last piece has been taken. Of a body without a length, `is_end_stream` does not tell.
+    ended: bool,
     timeouts: Timeouts,
     /// When the next piece must have come; set while waiting for it.
     deadline: Option<Instant>,
@@ -76,6 +78,7 @@ impl Reply {
             body,
             _slot: answer.slot,
             connection: Some(answer.connection),
+            ended: false,
             timeouts: attempt.route.timeouts,
             deadline: None,
         };
@@ -98,7 +101,7 @@ impl Reply {
     }
 
     /// Makes the response that the client is sent.
-    pub(super) fn into_response(mut self, mut exchange: Exchange) -> Response<ResponseBody> {
+    pub(super) fn into_response(mut self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         exchange.outcome.status = self.status.as_u16();
         explain(&mut self.headers, &exchange);
         let body = match self.content {
@@ -126,7 +129,7 @@ pub(super) fn explain(headers: &mut HeaderMap, exchange: &Exchange) {
     else {
         return;
     };
-    headers.insert(REQUEST_ID, exchange.request_id().clone());
+    headers.insert(REQUEST_ID, exchange.request_id.header());
     let Some(decision) = exchange.outcome.decision else { return };
     let lane = exchange.outcome.lane.map_or("none", |lane| lane.as_str());
     let mut text = format!(
@@ -194,7 +197,7 @@ pub(super) fn linger(mut body: Incoming) {
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
 }
 
 impl ResponseBody {
@@ -204,7 +207,7 @@ impl ResponseBody {
     }
 
     /// A whole body.
-    pub(super) const fn whole(bytes: Bytes, exchange: Exchange) -> Self {
+    pub(super) const fn whole(bytes: Bytes, exchange: Box<Exchange>) -> Self {
         Self { content: Content::Whole(bytes, None), exchange: Some(exchange) }
     }
 
@@ -216,10 +219,15 @@ impl ResponseBody {
         match Pin::new(&mut stream.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 stream.deadline = None;
+                // Nothing follows trailers, and nobody asks again after them.
+                stream.ended = frame.is_trailers();
                 exchange.outcome.bytes_out += frame.data_ref().map_or(0, Bytes::len) as u64;
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                stream.ended = true;
+                Poll::Ready(None)
+            }
             Poll::Ready(Some(Err(_))) => {
                 exchange.end = Some(End::LaneFailed);
                 Poll::Ready(Some(Err(Broken::Lane)))
@@ -227,11 +235,8 @@ impl ResponseBody {
             Poll::Pending => {
                 let total = exchange.arrived + stream.timeouts.total;
                 let timer = &exchange.client.timer;
-                let deadline = *stream.deadline.get_or_insert_with(|| {
-                    let deadline = (Instant::now() + stream.timeouts.idle).min(total);
-                    timer.set(deadline);
-                    deadline
-                });
+                let idle = stream.timeouts.idle;
+                let deadline = *stream.deadline.get_or_insert_with(|| (Instant::now() + idle).min(total));
                 std::task::ready!(timer.poll(|| deadline, cx));
                 exchange.end = Some(End::TimedOut);
                 Poll::Ready(Some(Err(Broken::Late)))
@@ -295,7 +300,7 @@ impl Drop for ResponseBody {
         let now = Instant::now();
         exchange.ended = Some(now);
         // Only a response that was read to its end leaves a connection that the next request can use.
-        if exchange.end.is_none() && stream.body.is_end_stream() {
+        if exchange.end.is_none() && (stream.ended || stream.body.is_end_stream()) {
             exchange.end = Some(End::Complete);
             if let Some(connection) = stream.connection.take() {
                 exchange.client.worker.pool.put(connection, now);

@@ -1,0 +1,15 @@
+//! End to end: every promise of the gateway, held against the real binary over real sockets.
+//!
+//! Each test starts what it needs (the gateway, upstreams that it scripts byte by byte, the local cloud) on ports that
+//! the system chooses, and ends it. Nothing of the gateway is replaced, and nobody sleeps to wait: a test waits for the
+//! event, for `harness::PATIENCE` at most.
+
+mod harness;
+
+mod container;
+mod forwarding;
+mod http;
+mod routing;
+mod shutdown;
+mod slots;
+mod timeouts;
