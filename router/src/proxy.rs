@@ -9,7 +9,7 @@
 use std::{cell::Cell, convert::Infallible, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use policies::{
@@ -75,7 +75,6 @@ async fn serve(
 
     let found = {
         let path = parts.uri.path();
-        let host = host.to_str().unwrap_or_default();
         let wanted = route::Head {
             host,
             path,

@@ -6,6 +6,7 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     rc::Rc,
     sync::{
@@ -16,7 +17,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::HOST};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header::HOST};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use predictor::outcome::Spill;
@@ -28,7 +29,7 @@ use crate::{
         body::{Buffered, Outgoing},
         pool::{self, Connection, Target},
     },
-    proxy::{Attempt, Outbound},
+    proxy::{Attempt, Head, Outbound, REQUEST_ID},
     serve::worker::Worker,
 };
 
@@ -229,57 +230,49 @@ async fn sign_event(
     function: &Arc<Function>,
     keys: &Arc<SigningKeys>,
 ) -> (Bytes, sign::Signature) {
-    let now = SystemTime::now();
-    let peer = attempt.peer;
-    let make = move |method: &Method,
-                     uri: &Uri,
-                     headers: &HeaderMap,
-                     id: &HeaderValue,
-                     body: &Bytes,
-                     function: &Function,
-                     keys: &SigningKeys| {
-        let mut event = Vec::new();
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        lambda_event::write_event(
-            &mut event,
-            &lambda_event::Request {
-                method,
-                path: uri.path(),
-                query: uri.query(),
-                headers,
-                body,
-                source_ip: peer,
-                request_id: id.to_str().unwrap_or_default(),
-                epoch_ms: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
-                domain: host
-                    .rsplit_once(':')
-                    .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-                    .map_or(host, |(name, _)| name),
-                protocol: http::Version::HTTP_11,
-            },
-        );
-        let signature = keys.sign(&function.canonical, &function.endpoint.authority, &event, now);
-        (Bytes::from(event), signature)
-    };
-    let head = &outbound.head;
+    let (now, peer) = (SystemTime::now(), attempt.peer);
     if body.len() <= OFF_THREAD {
-        return make(
-            &head.method,
-            &head.uri,
-            &head.headers,
-            &attempt.request_id,
-            body,
-            function,
-            keys,
-        );
+        return make_event(&outbound.head, body, function, keys, now, peer);
     }
-    let (head, body, id) = (head.clone(), body.clone(), attempt.request_id.clone());
+    let (head, body) = (outbound.head.clone(), body.clone());
     let (function, keys) = (function.clone(), keys.clone());
-    tokio::task::spawn_blocking(move || {
-        make(&head.method, &head.uri, &head.headers, &id, &body, &function, &keys)
-    })
-    .await
-    .expect("making an event neither panics nor is aborted")
+    tokio::task::spawn_blocking(move || make_event(&head, &body, &function, &keys, now, peer))
+        .await
+        .expect("making an event neither panics nor is aborted")
+}
+
+fn make_event(
+    head: &Head,
+    body: &[u8],
+    function: &Function,
+    keys: &SigningKeys,
+    now: SystemTime,
+    source_ip: IpAddr,
+) -> (Bytes, sign::Signature) {
+    let text = |name: &HeaderName| {
+        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
+    let host = text(&HOST);
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let domain = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let mut event = Vec::new();
+    lambda_event::write_event(
+        &mut event,
+        &lambda_event::Request {
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query(),
+            headers: &head.headers,
+            body,
+            source_ip,
+            request_id: text(&REQUEST_ID),
+            epoch_ms: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+            domain,
+            protocol: http::Version::HTTP_11,
+        },
+    );
+    let signature = keys.sign(&function.canonical, &function.endpoint.authority, &event, now);
+    (Bytes::from(event), signature)
 }
 
 async fn connect(attempt: &Attempt<'_>, function: &Function) -> Result<Connection, Failure> {

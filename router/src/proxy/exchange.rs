@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{head::REQUEST_ID, micros};
 use crate::{
     lane::{body::Progress, container::Task},
-    serve::connection::Client,
+    serve::{connection::Client, worker::Worker},
     world::LocalWorld,
 };
 
@@ -39,8 +39,46 @@ pub(crate) struct Exchange {
     pub(super) end: Option<End>,
     /// When it ended, when somebody looked at the clock already.
     pub(super) ended: Option<Instant>,
-    request_id: HeaderValue,
+    /// Its name.
+    pub(super) request_id: RequestId,
     log: Option<Box<Logged>>,
+}
+
+/// The name of a request. One of our own stays a number until somebody reads it.
+#[derive(Debug)]
+pub(super) enum RequestId {
+    /// 128 random bits, written as hex.
+    Own(u128),
+    /// What a trusted hop called it.
+    Given(HeaderValue),
+}
+
+impl RequestId {
+    fn random(worker: &Worker) -> Self {
+        Self::Own(u128::from(worker.random()) << 64 | u128::from(worker.random()))
+    }
+
+    /// Returns it as a header's value.
+    pub(super) fn header(&self) -> HeaderValue {
+        match self {
+            Self::Own(bits) => {
+                HeaderValue::from_bytes(&hex(*bits)).expect("hex digits are header characters")
+            }
+            Self::Given(value) => value.clone(),
+        }
+    }
+
+    /// Returns it as text.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Own(bits) => hex(*bits).iter().copied().map(char::from).collect(),
+            Self::Given(value) => value.to_str().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+fn hex(bits: u128) -> [u8; 32] {
+    std::array::from_fn(|digit| b"0123456789abcdef"[(bits >> (124 - 4 * digit)) as usize & 15])
 }
 
 /// What only the access log wants; not kept when there is none.
@@ -57,7 +95,7 @@ impl Exchange {
         client: &Rc<Client>,
         world: LocalWorld,
         request: &Request<Incoming>,
-    ) -> Self {
+    ) -> Box<Self> {
         let worker = &client.worker;
         let arrived = Instant::now();
         worker.shard.in_flight.add(1);
@@ -69,8 +107,8 @@ impl Exchange {
             path: request.uri().path().to_owned(),
             task: None,
         };
-        Self {
-            request_id: given.cloned().unwrap_or_else(|| worker.request_id()),
+        Box::new(Self {
+            request_id: given.cloned().map_or_else(|| RequestId::random(worker), RequestId::Given),
             log: worker.log.borrow().is_some().then(|| Box::new(logged())),
             outcome: Outcome {
                 route: None,
@@ -96,12 +134,7 @@ impl Exchange {
             progress: None,
             end: None,
             ended: None,
-        }
-    }
-
-    /// Returns the name of this request.
-    pub(crate) fn request_id(&self) -> &HeaderValue {
-        &self.request_id
+        })
     }
 
     /// Notes the task that it was sent to.
@@ -130,7 +163,7 @@ impl Drop for Exchange {
         worker.shard.count(outcome, &self.world.beliefs);
         worker.remember(outcome);
         if let (Some(logged), Some(log)) = (&self.log, worker.log.borrow_mut().as_mut()) {
-            let id = self.request_id.to_str().unwrap_or_default();
+            let id = &*self.request_id.text();
             log.line(
                 &self.world,
                 outcome,

@@ -24,7 +24,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A request's name, the same in every hop's log.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers that say from where a request came: believed only when a trusted hop sent them.
 const ORIGIN: [HeaderName; 6] =
@@ -34,20 +35,18 @@ const ORIGIN: [HeaderName; 6] =
 ///
 /// RFC 9112 section 3.2: a request without a host, or with two, must be answered 400; two readers of it could disagree
 /// about where it goes.
-pub(super) fn check(parts: &Parts) -> Result<HeaderValue, Problem> {
+pub(super) fn check(parts: &Parts) -> Result<&str, Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::bad_request("CONNECT is not served: this is no forward proxy"));
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host,
-        (None, _) if parts.version == Version::HTTP_10 => return Ok(HeaderValue::from_static("")),
+        (None, _) if parts.version == Version::HTTP_10 => return Ok(""),
         (None, _) => return Err(Problem::bad_request("the request has no Host header")),
         (Some(_), Some(_)) => return Err(Problem::bad_request("the request has two Host headers")),
     };
-    if host.to_str().is_err() {
-        return Err(Problem::bad_request("the Host header is not a host name"));
-    }
+    let host = host.to_str().map_err(|_| Problem::bad_request("the Host header is not a host name"))?;
     // Absolute form: RFC 9112 section 3.2.2 lets its authority win; one that differs from Host is no honest request.
     if parts.uri.authority().is_some_and(|authority| {
         !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
@@ -56,7 +55,7 @@ pub(super) fn check(parts: &Parts) -> Result<HeaderValue, Problem> {
             "the request's URL and its Host header name different hosts",
         ));
     }
-    Ok(host.clone())
+    Ok(host)
 }
 
 /// Brings the path into its one normal form, in which it is both matched and sent on.
@@ -110,12 +109,12 @@ pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
 pub(super) fn prepare(
     headers: &mut HeaderMap,
     client: &Client,
-    host: &HeaderValue,
-    request_id: &HeaderValue,
+    request_id: HeaderValue,
 ) {
     let wants_trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     // Room for the four that follow: the map would otherwise grow twice.
     headers.reserve(4);
+    let host = headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
     let claims_origin = strip(headers);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -130,13 +129,13 @@ pub(super) fn prepare(
         }
         headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| client.address_text.clone()));
         headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-        headers.entry(FORWARDED_HOST).or_insert_with(|| host.clone());
+        headers.entry(FORWARDED_HOST).or_insert(host);
     } else {
         headers.insert(FORWARDED_FOR, client.address_text.clone());
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-        headers.insert(FORWARDED_HOST, host.clone());
+        headers.insert(FORWARDED_HOST, host);
     }
-    headers.insert(REQUEST_ID, request_id.clone());
+    headers.insert(REQUEST_ID, request_id);
 }
 
 /// Returns the values of `name`, joined, with `last` behind them; `None` without values.

@@ -164,11 +164,10 @@ impl Problem {
     }
 
     /// Makes the response.
-    pub(super) fn into_response(mut self, mut exchange: Exchange) -> Response<ResponseBody> {
+    pub(super) fn into_response(mut self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         if let Some(body) = self.unread.take() {
             reply::linger(body);
         }
-        let id = exchange.request_id().to_str().unwrap_or_default();
         let document = serde_json::json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or_default(),
@@ -176,7 +175,7 @@ impl Problem {
             "detail": self.detail,
             "code": self.code,
             "fault": self.fault,
-            "request_id": id,
+            "request_id": exchange.request_id.text(),
         });
         let body = Bytes::from(document.to_string());
         exchange.outcome.status = self.status.as_u16();

@@ -1,15 +1,25 @@
 //! The one timer of a client connection.
 //!
-//! A request is under several timeouts, but only one of them is the next to run out. Keeping a single `Sleep` for the
-//! life of the connection and moving it costs an atomic instead of an entry in the timer wheel for each request.
+//! A request is under several timeouts, but only one of them is the next to run out, and hardly any ever does. So the
+//! connection keeps a single `Sleep` for its life, and leaves it set to an earlier deadline when a later one comes: when
+//! it fires too early it is moved, once in many requests, instead of being moved by each of them.
 
-use std::{cell::RefCell, future::Future, pin::Pin, task::Poll};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that is moved from deadline to deadline.
+/// A timer for one wait at a time, all by the same task.
 #[derive(Debug)]
-pub(crate) struct Timer(RefCell<Pin<Box<Sleep>>>);
+pub(crate) struct Timer {
+    sleep: RefCell<Pin<Box<Sleep>>>,
+    /// When `sleep` will wake the task; `None` while the task is not known to it.
+    set_to: Cell<Option<Instant>>,
+}
 
 /// A deadline passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +28,7 @@ pub(crate) struct Elapsed;
 impl Timer {
     /// Makes a timer that is not set.
     pub(crate) fn new(now: Instant) -> Self {
-        Self(RefCell::new(Box::pin(sleep_until(now))))
+        Self { sleep: RefCell::new(Box::pin(sleep_until(now))), set_to: Cell::new(None) }
     }
 
     /// Runs `work` until `deadline`, which is asked again when it has passed: it may have moved with the work's progress.
@@ -28,39 +38,32 @@ impl Timer {
         work: F,
     ) -> Result<F::Output, Elapsed> {
         let mut work = std::pin::pin!(work);
-        let mut set = false;
         std::future::poll_fn(move |cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
-            }
-            if !set {
-                self.set(deadline());
-                set = true;
             }
             self.poll(&deadline, cx).map(|()| Err(Elapsed))
         })
         .await
     }
 
-    /// Moves the timer.
-    pub(crate) fn set(&self, deadline: Instant) {
-        self.0.borrow_mut().as_mut().reset(deadline);
-    }
-
-    /// Becomes ready when `deadline` has passed, and still has when asked again.
-    pub(crate) fn poll(
-        &self,
-        deadline: impl Fn() -> Instant,
-        cx: &mut std::task::Context<'_>,
-    ) -> Poll<()> {
-        let mut sleep = self.0.borrow_mut();
+    /// Becomes ready when `deadline` has passed; until then the task is woken no later than that.
+    pub(crate) fn poll(&self, deadline: impl Fn() -> Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut sleep = self.sleep.borrow_mut();
+        let mut wanted = deadline();
         loop {
-            std::task::ready!(sleep.as_mut().poll(cx));
-            let next = deadline();
-            if next <= Instant::now() {
-                return Poll::Ready(());
+            if sleep.is_elapsed() {
+                if wanted <= Instant::now() {
+                    return Poll::Ready(());
+                }
+            } else if self.set_to.get().is_some_and(|set_to| set_to <= wanted) {
+                return Poll::Pending;
             }
-            sleep.as_mut().reset(next);
+            sleep.as_mut().reset(wanted);
+            self.set_to.set(Some(wanted));
+            // Makes the task known to the timer; it has only fired by now when the deadline has just passed.
+            std::task::ready!(sleep.as_mut().poll(cx));
+            wanted = deadline();
         }
     }
 }

@@ -13,7 +13,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::HeaderValue;
 use policies::policy::Route;
 use predictor::outcome::Outcome;
 use tokio::{
@@ -105,15 +104,6 @@ impl Worker {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
-    }
-
-    /// Makes a name for a request: 128 random bits in hex.
-    pub(crate) fn request_id(&self) -> HeaderValue {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let bits = u128::from(self.random()) << 64 | u128::from(self.random());
-        let text: [u8; 32] =
-            std::array::from_fn(|digit| HEX[(bits >> (124 - 4 * digit)) as usize & 15]);
-        HeaderValue::from_bytes(&text).expect("hex digits are header characters")
     }
 
     /// Returns `at` as microseconds of Unix time.
