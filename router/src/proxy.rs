@@ -70,13 +70,13 @@ async fn serve(
 ) -> Result<Reply, Problem> {
     let world = exchange.world.clone();
     let (mut parts, body) = request.into_parts();
-    let host = head::check(&parts)?;
+    head::check(&parts)?;
     head::normalise_path(&mut parts.uri)?;
 
     let found = {
         let path = parts.uri.path();
         let wanted = route::Head {
-            host,
+            host: head::host(&parts.headers),
             path,
             query: parts.uri.query(),
             method: &parts.method,

@@ -31,22 +31,22 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const ORIGIN: [HeaderName; 6] =
     [FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO, REAL_IP];
 
-/// Checks what hyper lets pass, and returns the host asked for.
+/// Checks what hyper lets pass.
 ///
 /// RFC 9112 section 3.2: a request without a host, or with two, must be answered 400; two readers of it could disagree
 /// about where it goes.
-pub(super) fn check(parts: &Parts) -> Result<&str, Problem> {
+pub(super) fn check(parts: &Parts) -> Result<(), Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::bad_request("CONNECT is not served: this is no forward proxy"));
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host,
-        (None, _) if parts.version == Version::HTTP_10 => return Ok(""),
+        (None, _) if parts.version == Version::HTTP_10 => return Ok(()),
         (None, _) => return Err(Problem::bad_request("the request has no Host header")),
         (Some(_), Some(_)) => return Err(Problem::bad_request("the request has two Host headers")),
     };
-    let host = host.to_str().map_err(|_| Problem::bad_request("the Host header is not a host name"))?;
+    host.to_str().map_err(|_| Problem::bad_request("the Host header is not a host name"))?;
     // Absolute form: RFC 9112 section 3.2.2 lets its authority win; one that differs from Host is no honest request.
     if parts.uri.authority().is_some_and(|authority| {
         !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
@@ -55,7 +55,12 @@ pub(super) fn check(parts: &Parts) -> Result<&str, Problem> {
             "the request's URL and its Host header name different hosts",
         ));
     }
-    Ok(host)
+    Ok(())
+}
+
+/// Returns the host asked for, as checked; empty when an old client named none.
+pub(super) fn host(headers: &HeaderMap) -> &str {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
 /// Brings the path into its one normal form, in which it is both matched and sent on.
