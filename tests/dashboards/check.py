@@ -241,6 +241,7 @@ def main():
     checks.refuses("sum(rate(pacer_requests_total{shard='1'}[5m]))", "no label `shard`")
     checks.refuses('pacer_tasks{state="unprooven"}', "never has the value")
     checks.refuses('pacer_tasks{state=~"ready|gone"}', "never has the value")
+    checks.refuses('sum(rate(pacer_decisions_total{reason=~"spills-.*"}[5m]))', "never has the value")
     checks.refuses("sum by (route) (pacer_tasks)", "no label `route`")
     checks.refuses("sum(pacer_tasks) by (route)", "no label `route`")
     checks.refuses("sum(pacer_requests_total)", "counter")

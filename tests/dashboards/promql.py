@@ -251,6 +251,6 @@ class _Reader:
             raise QueryError(f"{name} has no label `{label}`; it has {sorted(metric.labels)}")
         if label not in self.values or "$" in text:
             return
-        for value in text.split("|") if operator in ("=~", "!~") else [text]:
-            if re.fullmatch(r"[\w-]+", value) and value not in self.values[label]:
+        for value in text.split("|") if operator in ("=~", "!~") else [re.escape(text)]:
+            if not any(re.fullmatch(value, known) for known in self.values[label]):
                 raise QueryError(f"`{label}` never has the value `{value}`; it has {sorted(self.values[label])}")
