@@ -311,7 +311,7 @@ async fn an_apps_own_errors_are_passed_on_as_they_are() {
 #[tokio::test]
 async fn garbage_instead_of_http_is_a_502() {
     let app = Upstream::answering(async |mut exchange, _| {
-        exchange.wire.send("SSH-2.0-OpenSSH_9.6\r\n").await
+        exchange.wire.send("SSH-2.0-OpenSSH_9.6\r\n").await;
     })
     .await;
     let gateway = Gateway::start(&containers_only(&[&app], 4, "")).await;

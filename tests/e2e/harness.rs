@@ -3,13 +3,13 @@
 //! Both ends speak HTTP by hand ([`wire`]), so that a test can misbehave at any byte, and so that nothing here shares
 //! code with what is tested.
 
-//CLOUD mod
+pub(crate) mod cloud;
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 
-//CLOUD use
+pub(crate) use cloud::Cloud;
 pub(crate) use gateway::Gateway;
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::Wire;
@@ -31,10 +31,8 @@ pub(crate) fn within<F: Future>(what: &str, work: F) -> impl Future<Output = F::
     let what = what.to_owned();
     let place = std::panic::Location::caller();
     async move {
-        match timeout(PATIENCE, work).await {
-            Ok(output) => output,
-            Err(_) => panic!("not within {PATIENCE:?}: {what}, at {place}"),
-        }
+        let output = timeout(PATIENCE, work).await;
+        output.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}, at {place}"))
     }
 }
 

@@ -7,8 +7,15 @@
 mod harness;
 
 mod container;
+mod demo;
+mod ecs;
 mod forwarding;
 mod http;
+mod lambda;
+mod learning;
+mod local_lambda;
+mod observation;
+mod policies_cli;
 mod routing;
 mod shutdown;
 mod slots;

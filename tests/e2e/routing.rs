@@ -1,5 +1,7 @@
 //! Which route takes a request, and what is answered when none does.
 
+use std::fmt::Write as _;
+
 use crate::harness::{
     Gateway, Upstream, Wire,
     gateway::{container, containers_only},
@@ -42,8 +44,8 @@ async fn the_most_specific_route_wins_whatever_the_order() {
         ),
     ] {
         let upstream = Upstream::saying(name).await;
-        services.push_str(&format!("  {name}: {{ container: {} }}\n", container(&[&upstream], 9)));
-        routes.push_str(&format!("  - {{ match: {matches}, service: {name} }}\n"));
+        let _ = writeln!(services, "  {name}: {{ container: {} }}", container(&[&upstream], 9));
+        let _ = writeln!(routes, "  - {{ match: {matches}, service: {name} }}");
         upstreams.push(upstream);
     }
     let gateway = Gateway::start(&format!("services:\n{services}routes:\n{routes}")).await;

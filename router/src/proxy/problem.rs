@@ -134,6 +134,12 @@ impl Problem {
                 | StatusCode::PAYLOAD_TOO_LARGE,
                 _,
             ) => ("client", "request-failed"),
+            // Only full buffers end so: they are the gateway's, on whichever lane's behalf.
+            (StatusCode::SERVICE_UNAVAILABLE, _)
+                if matches!(failure.cause, Spill::TooLarge | Spill::Failed) =>
+            {
+                ("gateway", "buffers-full")
+            }
             (_, Lane::Lambda) => ("backend", "lambda-failed"),
             (_, Lane::Container) => ("backend", "container-failed"),
         };

@@ -1,6 +1,6 @@
 //! The gateway under test, and what it tells about itself.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ impl Gateway {
             ("access_log", &format!("{{ file: '{}' }}", log.display())),
         ] {
             if !policy.lines().any(|line| line.starts_with(&format!("{key}:"))) {
-                text.push_str(&format!("{key}: {value}\n"));
+                let _ = writeln!(text, "{key}: {value}");
             }
         }
         text.push_str(policy);
@@ -173,11 +173,6 @@ impl Gateway {
     /// What it wrote to standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.process.errors()
-    }
-
-    /// Its process id.
-    pub(crate) fn id(&self) -> i32 {
-        self.process.id()
     }
 
     /// Tells it to stop.

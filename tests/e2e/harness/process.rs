@@ -57,6 +57,8 @@ pub(crate) struct Process {
     status: Option<ExitStatus>,
     lines: mpsc::UnboundedReceiver<String>,
     errors: Arc<Mutex<String>>,
+    /// Done when standard error has been read to its end.
+    reading: thread::JoinHandle<()>,
 }
 
 /// What a process that has ended leaves.
@@ -86,7 +88,7 @@ impl Process {
         });
         let errors = Arc::<Mutex<String>>::default();
         let written = errors.clone();
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = stderr.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..length]);
@@ -99,7 +101,7 @@ impl Process {
             // Nobody may be left who wants to know.
             let _ = sender.send(status);
         });
-        Self { pid, ended, status: None, lines, errors }
+        Self { pid, ended, status: None, lines, errors, reading }
     }
 
     /// Returns the rest of the first line of output that begins with `prefix`.
@@ -129,11 +131,6 @@ impl Process {
         kill_process(self.pid, Signal::TERM).expect("it has not ended");
     }
 
-    /// Returns its process id.
-    pub(crate) fn id(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
-    }
-
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.status = self.status.or_else(|| self.ended.try_recv().ok());
@@ -142,7 +139,8 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) async fn ended(mut self) -> Ended {
-        until("the process ends", async || self.has_ended().then_some(())).await;
+        let has_ended = async || (self.has_ended() && self.reading.is_finished()).then_some(());
+        until("the process ends", has_ended).await;
         let mut stdout = String::new();
         while let Some(line) = self.lines.recv().await {
             stdout.push_str(&line);

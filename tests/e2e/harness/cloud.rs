@@ -1,0 +1,154 @@
+//! The local cloud, as a process of its own, and what a test does to it.
+
+use std::{net::SocketAddr, path::PathBuf, time::SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::{
+    gateway::address,
+    process::{Process, command},
+    until,
+    wire::Wire,
+    within,
+};
+
+/// What runs on the cloud as functions and tasks: see `tests/src/bin/scripted.rs`.
+pub(crate) const SCRIPTED: &str = env!("CARGO_BIN_EXE_scripted");
+
+/// A running `pacer local`.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    pub(crate) address: SocketAddr,
+    process: Process,
+    /// Room for files that tests and tasks share.
+    pub(crate) directory: TempDir,
+}
+
+impl Cloud {
+    /// Starts a cloud whose lags pass `time_scale` times as fast. `${DIR}` in the configuration is a directory of its own.
+    pub(crate) async fn start(config: &str, time_scale: u32) -> Self {
+        let directory = TempDir::new().expect("there is room for temporary files");
+        let file = directory.path().join("cloud.yaml");
+        let text = config.replace("${DIR}", &directory.path().display().to_string());
+        std::fs::write(&file, format!("version: 1\n{text}")).expect("the directory is ours");
+        let scale = time_scale.to_string();
+        let arguments = ["local", "--listen", "127.0.0.1:0", "--time-scale", &scale, "--config"];
+        let arguments = arguments.map(PathBuf::from).into_iter().chain([file]);
+        let mut process = Process::start(command(arguments));
+        let address = address(&process.line("pacer local listening on ").await);
+        Self { address, process, directory }
+    }
+
+    /// Its URL, for a policy's `endpoint_url`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Orders a fault.
+    pub(crate) async fn fault(&self, order: Value) {
+        let body = order.to_string();
+        let mut wire = Wire::connect(self.address).await;
+        let answer = wire.ask("POST", "/_local/faults", &[], body.as_bytes()).await;
+        assert_eq!(answer.status(), 204, "{answer:?}");
+    }
+
+    /// Takes all faults back.
+    pub(crate) async fn clear_faults(&self) {
+        let mut wire = Wire::connect(self.address).await;
+        assert_eq!(wire.ask("DELETE", "/_local/faults", &[], b"").await.status(), 204);
+    }
+
+    /// What runs.
+    pub(crate) async fn state(&self) -> Value {
+        Wire::connect(self.address).await.ask("GET", "/_local/state", &[], b"").await.json()
+    }
+
+    /// What it bills.
+    pub(crate) async fn bill(&self) -> Value {
+        Wire::connect(self.address).await.ask("GET", "/_local/bill", &[], b"").await.json()
+    }
+
+    /// Waits until `count` tasks of the service `prod/web` run, and returns them.
+    pub(crate) async fn tasks(&self, count: usize) -> Vec<Value> {
+        until(&format!("{count} tasks run"), async || {
+            let state = self.state().await;
+            let tasks = state["services"]["prod/web"]["tasks"].as_array()?.clone();
+            let running = tasks.into_iter().filter(|task| task["status"] == "RUNNING");
+            Some(running.collect::<Vec<_>>()).filter(|tasks| tasks.len() == count)
+        })
+        .await
+    }
+
+    /// Sets the desired count of the service `prod/web`, as anybody with credentials would.
+    pub(crate) async fn scale(&self, desired: u32) {
+        let body = json!({ "cluster": "prod", "service": "web", "desiredCount": desired });
+        let body = body.to_string();
+        let target = "AmazonEC2ContainerServiceV20141113.UpdateService";
+        let host = self.address.to_string();
+        let mut headers = vec![
+            ("host".to_owned(), host.clone()),
+            ("x-amz-target".to_owned(), target.to_owned()),
+            ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
+        ];
+        let identity = Credentials::new("local", "local", None, None, "tests").into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("eu-west-1")
+            .name("ecs")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()
+            .expect("all that is needed is given")
+            .into();
+        let url = format!("http://{host}/");
+        let signed = headers[1..].iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let request =
+            SignableRequest::new("POST", &url, signed, SignableBody::Bytes(body.as_bytes()));
+        let signed = sign(request.expect("the request can be signed"), &params);
+        let (instructions, _) = signed.expect("the request can be signed").into_parts();
+        for (name, value) in instructions.headers() {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let mut wire = Wire::connect(self.address).await;
+        let answer = wire.ask("POST", "/", &headers, body.as_bytes()).await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    }
+
+    /// Ends it, and all that runs on it.
+    pub(crate) async fn stop(self) {
+        self.process.terminate();
+        let ended = self.process.ended().await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}
+
+/// The test's end of `/hold/N`: see `tests/src/bin/scripted.rs`.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    listener: TcpListener,
+}
+
+impl Hold {
+    pub(crate) async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("the system has a port");
+        Self { listener }
+    }
+
+    /// The path to ask for.
+    pub(crate) fn path(&self) -> String {
+        format!("/hold/{}", self.listener.local_addr().expect("it is bound").port())
+    }
+
+    /// Waits until a request is being worked on; dropping what is returned lets it go on.
+    pub(crate) async fn begun(&self) -> tokio::net::TcpStream {
+        within("a request begins", self.listener.accept()).await.expect("it is listening").0
+    }
+}
