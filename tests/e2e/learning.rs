@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::harness::{Gateway, Upstream, gateway::both_lanes, until};
 
 /// How long the work of these tests takes when it is long: the bound is far below, the sockets' own time far below that.
-const LONG: Duration = Duration::from_millis(120);
+const LONG: Duration = Duration::from_millis(300);
 
 /// Lambda and a container that both need [`LONG`] for targets that hold `slow` or `frames=512`.
 async fn lanes() -> (Upstream, Upstream) {
@@ -43,10 +43,10 @@ async fn until_decided(gateway: &Gateway, target: &str, class: &str, reason: &st
 #[tokio::test]
 async fn a_route_learns_what_its_requests_take() {
     let (api, app) = lanes().await;
-    let policy = both_lanes(&api, &[&app], 8, ", auto: { sprinter_up_to: 60ms, prior: 10ms }");
+    let policy = both_lanes(&api, &[&app], 8, ", auto: { sprinter_up_to: 150ms, prior: 10ms }");
     let policy = policy.replace("match: {}", "match: { path: /fast }")
-        + "  - { match: { path: /slow }, service: app, auto: { sprinter_up_to: 60ms, prior: 10ms } }\n"
-        + "  - { match: { path: /guess }, service: app, auto: { sprinter_up_to: 60ms, prior: 1s } }\n";
+        + "  - { match: { path: /slow }, service: app, auto: { sprinter_up_to: 150ms, prior: 10ms } }\n"
+        + "  - { match: { path: /guess }, service: app, auto: { sprinter_up_to: 150ms, prior: 1s } }\n";
     let gateway = Gateway::start(&policy).await;
     // Until 20 were seen, the prior holds.
     for (target, class) in [("/fast", "sprinter"), ("/slow", "sprinter"), ("/guess", "marathon")] {
@@ -68,7 +68,7 @@ async fn a_route_learns_what_its_requests_take() {
 #[tokio::test]
 async fn sizes_are_learned_apart() {
     let (api, app) = lanes().await;
-    let more = ", auto: { sprinter_up_to: 60ms, prior: 10ms, size_by: { query: frames } }";
+    let more = ", auto: { sprinter_up_to: 150ms, prior: 10ms, size_by: { query: frames } }";
     let gateway = Gateway::start(&both_lanes(&api, &[&app], 8, more)).await;
     until_decided(&gateway, "/?frames=512", "marathon", "learned").await;
     until_decided(&gateway, "/?frames=4", "sprinter", "learned").await;
@@ -82,7 +82,7 @@ async fn sizes_are_learned_apart() {
 #[tokio::test]
 async fn mode_off_learns_nothing() {
     let (api, app) = lanes().await;
-    let more = ", auto: { sprinter_up_to: 60ms, prior: 10ms }";
+    let more = ", auto: { sprinter_up_to: 150ms, prior: 10ms }";
     let policy = both_lanes(&api, &[&app], 8, more);
     let policy = policy.replace("  app:\n", "  app:\n    mode: off\n");
     let gateway = Gateway::start(&policy).await;
