@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{Gateway, Upstream, gateway::both_lanes, until};
+use tempfile::TempDir;
+
+use crate::harness::{Gateway, Upstream, gateway::both_lanes, process::run, until};
 
 /// How long the work of these tests takes when it is long: the bound is far below, the sockets' own time far below that.
 const LONG: Duration = Duration::from_millis(300);
@@ -63,6 +65,22 @@ async fn a_route_learns_what_its_requests_take() {
     assert!(20 <= belief["seen"].as_u64().unwrap(), "{belief}");
     let p95 = belief["p95_us"].as_u64().unwrap();
     assert!(LONG.as_micros() as u64 <= p95 * 11 / 10, "{belief}");
+    explain_asks_the_gateway(&gateway, &policy).await;
+}
+
+/// `pacer explain` beside a running gateway answers by what that one has learned.
+async fn explain_asks_the_gateway(gateway: &Gateway, policy: &str) {
+    let directory = TempDir::new().expect("there is room for temporary files");
+    let file = directory.path().join("policy.yaml");
+    let admin = gateway.admin;
+    std::fs::write(&file, format!("version: 1\nregion: eu-west-1\nadmin: '{admin}'\n{policy}"))
+        .expect("the directory is ours");
+    let explain = ["explain".into(), file.into_os_string(), "--url".into(), "/slow".into()];
+    let ended = run(explain).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for part in ["marathon", &format!("as the gateway at {admin} has learned it")] {
+        assert!(ended.stdout.contains(part), "no `{part}` in:\n{}", ended.stdout);
+    }
 }
 
 #[tokio::test]

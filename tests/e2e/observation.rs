@@ -128,6 +128,17 @@ async fn every_request_leaves_one_line_in_the_access_log() {
 }
 
 #[tokio::test]
+async fn the_access_log_goes_to_standard_output_where_the_policy_says_so() {
+    let app = Upstream::saying("app").await;
+    let policy = containers_only(&[&app], 4, "");
+    let mut gateway = Gateway::start(&format!("access_log: stdout\n{policy}")).await;
+    gateway.get("/here").await;
+    let line = gateway.line("{").await;
+    let line: serde_json::Value = serde_json::from_str(&format!("{{{line}")).unwrap();
+    assert_eq!((&line["path"], &line["status"]), (&"/here".into(), &200.into()));
+}
+
+#[tokio::test]
 async fn the_admin_api_shows_what_runs() {
     let api = Upstream::start().await;
     let app = Upstream::saying("app").await;

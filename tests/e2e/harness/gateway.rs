@@ -170,6 +170,11 @@ impl Gateway {
         std::fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default()
     }
 
+    /// Returns the next line of standard output that begins with `prefix`, without it.
+    pub(crate) async fn line(&mut self, prefix: &str) -> String {
+        self.process.line(prefix).await
+    }
+
     /// What it wrote to standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.process.errors()
