@@ -3,6 +3,8 @@
 //! Metrics, the access log, profiles and recent decisions are all fed from it, so that they cannot disagree. It is a
 //! plain `Copy` value of numbers and indices: building one allocates nothing.
 
+use std::{ops::AddAssign, time::Duration};
+
 use policies::{
     decide::{Decision, Lane},
     policy::RouteId,
@@ -158,4 +160,24 @@ pub struct Usage {
     pub estimated: bool,
     /// Whether a new environment was started for it; `None` when not reported.
     pub cold_start: Option<bool>,
+}
+
+impl Usage {
+    /// Returns what a run of `took` uses, as far as it can be told from outside: Lambda bills whole milliseconds.
+    pub fn estimate(took: Duration, memory_mb: u32) -> Self {
+        let billed_ms = u32::try_from(took.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+        Self { billed_ms, memory_mb, estimated: true, cold_start: None }
+    }
+}
+
+impl AddAssign for Usage {
+    /// Adds another run of the same request.
+    fn add_assign(&mut self, run: Self) {
+        *self = Self {
+            billed_ms: self.billed_ms.saturating_add(run.billed_ms),
+            memory_mb: run.memory_mb,
+            estimated: self.estimated || run.estimated,
+            cold_start: run.cold_start.or(self.cold_start),
+        };
+    }
 }

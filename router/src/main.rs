@@ -15,6 +15,7 @@ mod fixture;
 mod lane;
 mod proxy;
 mod serve;
+mod socket;
 mod telemetry;
 mod world;
 

@@ -6,42 +6,45 @@
 //!
 //! [`Outcome`]: predictor::outcome::Outcome
 
-use std::{cell::Cell, convert::Infallible, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, Uri, request::Parts};
 use hyper::body::{Body, Incoming};
 use policies::{
     decide::{self, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal},
     policy::{Route, RouteId, Service, SizeBy},
     route,
 };
-use predictor::outcome::Spill;
+use predictor::outcome::{Spill, Usage};
 use tokio::time::Instant;
 
 use crate::{
     lane::{
         Execution, Failure,
-        body::{Outgoing, Payload, Progress, Sending},
+        body::{Payload, Progress, Sending, linger},
         container, lambda,
     },
     serve::{connection::Client, worker::Worker},
     world::{SIZES, World},
 };
 
+mod collect;
 pub(crate) mod exchange;
 mod head;
+mod outbound;
 mod problem;
 mod reply;
 pub(crate) mod timer;
 
 use exchange::Exchange;
-pub(crate) use head::REQUEST_ID;
 use problem::Problem;
 use reply::Reply;
-pub(crate) use reply::ResponseBody;
 use timer::Timer;
+
+pub(crate) use head::{REQUEST_ID, strip_trailers};
+pub(crate) use outbound::{Head, Outbound};
+pub(crate) use reply::ResponseBody;
 
 /// How often one request is sent at most, over both lanes.
 const SENDS_MAX: u8 = 3;
@@ -53,23 +56,32 @@ pub(crate) async fn handle(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let world = client.worker.world();
     if request.uri().path() == &*world.policy.listen.health {
+        client.ended(Instant::now());
         return Ok(reply::health(client.worker.draining.get()));
     }
     let mut exchange = Exchange::begin(&client, world, &request);
-    let reply = serve(&client, &mut exchange, request).await;
+    let (parts, body) = request.into_parts();
+    let mut body = Some(body);
+    let reply = serve(&client, &mut exchange, parts, &mut body).await;
     Ok(match reply {
         Ok(reply) => reply.into_response(exchange),
-        Err(problem) => problem.into_response(exchange),
+        Err(problem) => {
+            if let Some(unread) = body {
+                linger(unread);
+            }
+            problem.into_response(exchange)
+        }
     })
 }
 
+/// Takes a request through check, route, prepare, decide and dispatch. What is left in `body` was not read.
 async fn serve(
     client: &Rc<Client>,
     exchange: &mut Exchange,
-    request: Request<Incoming>,
+    mut parts: Parts,
+    body: &mut Option<Incoming>,
 ) -> Result<Reply, Problem> {
     let world = exchange.world.clone();
-    let (mut parts, body) = request.into_parts();
     head::check(&parts)?;
     head::normalise_path(&mut parts.uri)?;
 
@@ -88,94 +100,43 @@ async fn serve(
     let route = world.policy.route(id);
     let service = world.policy.service(route.service);
     exchange.outcome.route = Some(id);
-    client.ends_by(exchange.arrived + route.timeouts.total);
     exchange.outcome.size = size_of(&parts.headers, &parts.uri, route);
+    client.ends_by(exchange.arrived + route.timeouts.total);
 
-    let mut facts = head::facts(&parts, &body);
+    let mut facts = head::facts(&parts, body.as_ref());
     head::prepare(&mut parts.headers, client, exchange.request_id.header());
+    exchange.address = head::client_address(&parts.headers, client);
     let attempt = Attempt {
         worker: &client.worker,
+        client,
         world: &world,
         route,
         timer: &client.timer,
         arrived: exchange.arrived,
-        peer: head::client_address(&parts.headers, client),
+        peer: exchange.address,
         draw: client.worker.random(),
-        waited: Cell::default(),
-        sent: Cell::default(),
     };
-    let repeatable = head::may_repeat(&parts.method, &parts.headers, &route.retry);
     let mut outbound = Outbound {
-        payload: if body.is_end_stream() { Payload::Empty } else { Payload::Stream(None, body) },
+        payload: match body.take() {
+            Some(body) if !body.is_end_stream() => Payload::Stream(None, body),
+            _ => Payload::Empty,
+        },
+        repeatable: head::may_repeat(&parts.method, &parts.headers, &route.retry),
         head: Head { method: parts.method, uri: parts.uri, headers: parts.headers },
         progress: None,
-        repeatable,
     };
-    if facts.body == decide::Body::Streaming && route.lanes.lambda && service.lambda.is_some() {
-        facts.body = read_ahead(&attempt, &mut outbound).await?;
+    if facts.body == decide::Body::Streaming {
+        facts.body =
+            Box::pin(collect::read_ahead(&attempt, service, &facts, &mut outbound)).await?;
     }
 
     let decision = decide_lane(&attempt, service, id, exchange.outcome.size, &facts);
     exchange.outcome.decision = Some(decision);
-    let mut reply = dispatch(&attempt, decision, &mut outbound, exchange).await;
-    if let (Err(problem), Payload::Stream(_, body)) =
-        (&mut reply, std::mem::replace(&mut outbound.payload, Payload::Empty))
-    {
-        problem.unread = Some(body);
+    let reply = dispatch(&attempt, decision, &mut outbound, exchange).await;
+    if let Payload::Stream(_, unread) = outbound.payload {
+        *body = Some(unread);
     }
-    exchange.outcome.queue_wait_us = micros(attempt.waited.get());
-    exchange.sent = attempt.sent.get();
-    exchange.progress = outbound.progress.take();
     reply
-}
-
-/// Reads a body of unknown length as far as the route's `buffer`, to learn whether Lambda could take it.
-async fn read_ahead(
-    attempt: &Attempt<'_>,
-    outbound: &mut Outbound,
-) -> Result<decide::Body, Problem> {
-    if collect(attempt, outbound, attempt.route.buffer).await? {
-        let Payload::Whole { bytes, .. } = &outbound.payload else {
-            return Ok(decide::Body::Empty);
-        };
-        return Ok(decide::Body::Encoded(outbound.event_size(bytes.len() as u64)));
-    }
-    Ok(decide::Body::Streaming)
-}
-
-/// Reads the body into memory, up to `limit` bytes. Returns false, and leaves a stream, when there is more.
-async fn collect(
-    attempt: &Attempt<'_>,
-    outbound: &mut Outbound,
-    limit: u64,
-) -> Result<bool, Problem> {
-    let Payload::Stream(ahead, mut body) = std::mem::replace(&mut outbound.payload, Payload::Spent)
-    else {
-        unreachable!("only a stream is collected");
-    };
-    let buffered = attempt.worker.budget.take(0).ok_or_else(Problem::buffers_full)?;
-    let mut bytes = BytesMut::from(ahead.unwrap_or_default());
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    loop {
-        let deadline = (Instant::now() + attempt.route.timeouts.idle).min(attempt.total_deadline());
-        let frame = attempt
-            .timer
-            .bound(|| deadline, body.frame())
-            .await
-            .map_err(|_| Problem::body_late())?;
-        let Some(frame) = frame else {
-            outbound.payload = Payload::Whole { bytes: bytes.freeze(), _held: buffered };
-            return Ok(true);
-        };
-        // Trailers end here: Lambda has no place for them, and a request that announced some did not come here.
-        let Ok(data) = frame.map_err(|_| Problem::body_broken())?.into_data() else { continue };
-        let fits = bytes.len() + data.len() <= limit && buffered.grow(data.len() as u64);
-        bytes.extend_from_slice(&data);
-        if !fits {
-            outbound.payload = Payload::Stream(Some(bytes.freeze()), body);
-            return Ok(false);
-        }
-    }
 }
 
 fn decide_lane(
@@ -222,7 +183,7 @@ async fn dispatch(
         exchange.outcome.lane = Some(lane);
         let result = match lane {
             Lane::Container => to_container(attempt, outbound, exchange, &mut failed_task).await,
-            Lane::Lambda => to_lambda(attempt, outbound, exchange).await,
+            Lane::Lambda => Box::pin(to_lambda(attempt, outbound, exchange)).await,
         };
         let failure = match result {
             Ok(reply) => return Ok(reply),
@@ -292,17 +253,19 @@ async fn to_container(
     exchange: &mut Exchange,
     failed_task: &mut Option<u64>,
 ) -> Result<Reply, Failure> {
-    let unavailable = Failure::did_not_run(
-        Spill::Connect,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the service has no tasks",
-    );
-    let tasks = attempt.world.endpoints(attempt.route.service).tasks.as_ref().ok_or(unavailable)?;
+    let none = "the service has no tasks";
+    let none = Failure::did_not_run(Spill::Connect, StatusCode::SERVICE_UNAVAILABLE, none);
+    let tasks = attempt.world.endpoints(attempt.route.service).tasks.as_ref().ok_or(none)?;
+    collect::keep_small(attempt, outbound).await.map_err(Problem::into_failure)?;
     let slot = container::acquire(attempt, tasks, *failed_task).await?;
     *failed_task = Some(slot.task().key);
     exchange.task(slot.task());
-    let answer = container::send(attempt, outbound, slot).await?;
-    Ok(Reply::from_task(answer, attempt))
+    let sent = container::send(attempt, outbound, slot).await;
+    exchange.progress.clone_from(&outbound.progress);
+    if let Payload::Whole { bytes, .. } = &outbound.payload {
+        exchange.outcome.bytes_in = bytes.len() as u64;
+    }
+    Ok(Reply::from_task(sent?, attempt))
 }
 
 async fn to_lambda(
@@ -310,48 +273,46 @@ async fn to_lambda(
     outbound: &mut Outbound,
     exchange: &mut Exchange,
 ) -> Result<Reply, Failure> {
-    let misconfigured = || {
-        Failure::did_not_run(
-            Spill::Misconfigured,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "there are no AWS credentials yet",
-        )
-    };
-    let function = attempt
-        .world
-        .endpoints(attempt.route.service)
-        .function
-        .as_ref()
-        .ok_or_else(misconfigured)?;
-    let keys = attempt.world.keys.as_ref().ok_or_else(misconfigured)?;
-    if matches!(outbound.payload, Payload::Stream(..)) {
-        let full = || {
-            Failure::did_not_run(
-                Spill::TooLarge,
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the gateway's buffers are full",
-            )
-        };
-        let whole = collect(attempt, outbound, decide::LAMBDA_EVENT_MAX)
-            .await
-            .map_err(Problem::into_failure)?;
-        whole.then_some(()).ok_or_else(full)?;
+    let refuse =
+        |cause, detail| Failure::did_not_run(cause, StatusCode::SERVICE_UNAVAILABLE, detail);
+    let none = || refuse(Spill::Misconfigured, "there are no AWS credentials yet");
+    let endpoints = attempt.world.endpoints(attempt.route.service);
+    let function = endpoints.function.as_ref().ok_or_else(none)?;
+    let keys = attempt.world.keys.as_ref().ok_or_else(none)?;
+    let whole = collect::collect(attempt, outbound, decide::LAMBDA_EVENT_MAX).await;
+    if !whole.map_err(Problem::into_failure)? {
+        return Err(refuse(Spill::TooLarge, "the gateway's buffers are full"));
     }
     let body = match &outbound.payload {
         Payload::Whole { bytes, .. } => bytes.clone(),
         _ => Bytes::new(),
     };
     exchange.outcome.bytes_in = body.len() as u64;
-    let mut invoked = lambda::invoke(attempt, outbound, &body, function, keys).await?;
-    exchange.outcome.service_us = attempt.sent.get().map_or(0, |sent| micros(sent.elapsed()));
-    exchange.outcome.usage = reply::usage(&mut invoked, attempt.sent.get());
-    Ok(Reply::from_function(invoked, attempt))
+    attempt.client.sent.set(None);
+    let invoked = lambda::invoke(attempt, outbound, &body, function, keys).await;
+    let sent = attempt.client.sent.get();
+    let took = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+    match invoked {
+        Ok(mut invoked) => {
+            exchange.outcome.service_us = micros(took);
+            exchange.outcome.usage += reply::usage(&mut invoked, took);
+            Ok(Reply::from_function(invoked))
+        }
+        Err(failure) => {
+            // It may have run, and a run that fails is billed like any other.
+            if failure.ran != Execution::DidNotRun {
+                exchange.outcome.usage += Usage::estimate(took, function.memory_mb());
+            }
+            Err(failure)
+        }
+    }
 }
 
 /// What every step of dispatching one request reads.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
     pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) client: &'a Client,
     pub(crate) world: &'a Arc<World>,
     pub(crate) route: &'a Route,
     pub(crate) timer: &'a Timer,
@@ -361,10 +322,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) peer: IpAddr,
     /// A random number for the choices of this request.
     pub(crate) draw: u64,
-    /// How long it waited for a slot.
-    pub(crate) waited: Cell<Duration>,
-    /// When it was last handed to a lane.
-    pub(crate) sent: Cell<Option<Instant>>,
 }
 
 impl Attempt<'_> {
@@ -385,64 +342,6 @@ impl Attempt<'_> {
             Some(Sending::DoneAt(last)) => last + timeouts.first_byte,
         };
         deadline.min(self.total_deadline())
-    }
-}
-
-/// A request's line and headers, as they are sent on.
-#[derive(Debug, Clone)]
-pub(crate) struct Head {
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
-}
-
-/// A request on its way to a lane.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    pub(crate) head: Head,
-    pub(crate) payload: Payload,
-    /// How far the upload has come; only of a stream.
-    pub(crate) progress: Option<Rc<Progress>>,
-    /// Whether running it twice does no harm.
-    pub(crate) repeatable: bool,
-}
-
-impl Outbound {
-    /// Makes the request to send. What may be sent again is copied, all else is moved.
-    pub(crate) fn request(&mut self) -> Request<Outgoing> {
-        let again = self.repeatable && !matches!(self.payload, Payload::Stream(..));
-        let mut request = Request::new(Outgoing::Empty);
-        if again {
-            *request.headers_mut() = self.head.headers.clone();
-            *request.uri_mut() = self.head.uri.clone();
-        } else {
-            std::mem::swap(request.headers_mut(), &mut self.head.headers);
-            std::mem::swap(request.uri_mut(), &mut self.head.uri);
-        }
-        *request.method_mut() = self.head.method.clone();
-        if matches!(self.payload, Payload::Stream(..)) {
-            self.progress = Some(Rc::default());
-        }
-        *request.body_mut() = self.payload.outgoing(self.progress.as_ref());
-        request
-    }
-
-    /// Takes back a request of which nothing was sent.
-    pub(crate) fn give_back(&mut self, request: Request<Outgoing>) {
-        let (parts, body) = request.into_parts();
-        self.head = Head { method: parts.method, uri: parts.uri, headers: parts.headers };
-        self.payload.give_back(body);
-    }
-
-    /// Returns at most how large the event of this request with a body of `length` bytes would be.
-    fn event_size(&self, length: u64) -> u64 {
-        let uri = &self.head.uri;
-        lambda_event::event_size_max(
-            &self.head.headers,
-            uri.path().len(),
-            uri.query().map_or(0, str::len),
-            length,
-        )
     }
 }
 

@@ -87,8 +87,8 @@ impl Serving {
                 shard,
                 connections,
             };
+            desks.push(Desk { sender, open, shard: parts.shard.clone() });
             threads.push(spawn(&format!("worker-{index}"), move || parts.run())?);
-            desks.push(Desk { sender, open });
         }
         threads.push(spawn("acceptor", move || {
             accept_all(listener, &desks, limits.connections, stopped)
@@ -118,6 +118,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<Join
 struct Desk {
     sender: mpsc::UnboundedSender<Arrival>,
     open: Arc<AtomicUsize>,
+    shard: Arc<Shard>,
 }
 
 /// A connection on its way to its worker; counted as the worker's until it is dropped.
@@ -170,6 +171,7 @@ fn accept_all(
 fn hand_over(stream: tokio::net::TcpStream, peer: SocketAddr, desks: &[Desk], limit: usize) {
     let open = |desk: &Desk| desk.open.load(Relaxed);
     if limit <= desks.iter().map(open).sum() {
+        desks[0].shard.connections_refused.add(1);
         tracing::debug!(%peer, limit, "limits.connections is reached: connection closed");
         return;
     }
@@ -197,6 +199,8 @@ impl WorkerParts {
     fn run(self) {
         let runtime = Builder::new_current_thread()
             .enable_all()
+            // For events too large to convert on the worker's own thread, and for names to look up.
+            .max_blocking_threads(4)
             .build_local(LocalOptions::default())
             .expect("a runtime of one thread needs only file descriptors");
         runtime.block_on(self.serve());

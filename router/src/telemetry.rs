@@ -74,6 +74,11 @@ metrics! {
     RETRIES = counter("pacer_retries_total", &[], "Requests sent again.");
     IN_FLIGHT = gauge("pacer_requests_in_flight", &[], "Requests in flight.");
     CONNECTIONS = counter("pacer_connections_total", &[], "Client connections accepted.");
+    CONNECTIONS_REFUSED = counter(
+        "pacer_connections_refused_total",
+        &[],
+        "Client connections closed on arrival because limits.connections was reached.",
+    );
     CONNECTIONS_OPEN = gauge("pacer_connections_open", &[], "Client connections open.");
     UPSTREAM_CONNECTIONS = counter("pacer_upstream_connections_total", &[], "Connections opened to tasks and to Lambda.");
     LAMBDA_IN_FLIGHT = gauge("pacer_lambda_in_flight", &["service"], "Lambda invocations in flight.");

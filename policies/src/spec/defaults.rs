@@ -31,8 +31,8 @@ pub(crate) const LIMITS: Limits = Limits {
     buffered: 256 << 20,
     // Further requests would wait longer than their clients.
     queue: 1_000,
-    // What ECS waits between SIGTERM and SIGKILL.
-    shutdown: Duration::from_secs(30),
+    // ECS kills a task 30 s after asking it to stop: what is logged last must be out by then.
+    shutdown: Duration::from_secs(25),
 };
 
 /// Learn, and change nothing.

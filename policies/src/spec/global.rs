@@ -51,7 +51,7 @@ impl Global {
         }
         if let Some(mut limits) = fields.fields("limits") {
             global.connections = limits.value("connections", scalar::count);
-            global.request_head = limits.value("request_head", scalar::some_bytes);
+            global.request_head = limits.value("request_head", scalar::head_bytes);
             global.buffered = limits.value("buffered", scalar::some_bytes);
             global.queue = limits.value("queue", scalar::count);
             global.shutdown = limits.value("shutdown", units::duration);

@@ -123,6 +123,14 @@ pub(crate) fn some_bytes(text: &str) -> Parsed<u64> {
     }
 }
 
+/// Reads the size of a request's head: hyper reads 8 KiB at least.
+pub(crate) fn head_bytes(text: &str) -> Parsed<u64> {
+    match units::size(text)? {
+        bytes @ 8192.. => Ok(bytes),
+        _ => Err(format!("expected 8KiB or more, got `{text}`")),
+    }
+}
+
 pub(crate) fn port(text: &str) -> Parsed<u16> {
     match text.parse() {
         Ok(0) | Err(_) => Err(format!("expected a port from 1 to 65535, got `{text}`")),

@@ -12,12 +12,16 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
+
+use crate::proxy::strip_trailers;
 
 /// A request's body before it is sent.
 #[derive(Debug)]
@@ -32,9 +36,18 @@ pub(crate) enum Payload {
         _held: Buffered,
     },
     /// The client's stream, with what was read ahead to decide: it can be sent once.
-    Stream(Option<Bytes>, Incoming),
+    Stream(Option<Ahead>, Incoming),
     /// It was a stream and has been sent.
     Spent,
+}
+
+/// What was read of a stream before it is sent on.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// What they take of the buffer budget; given back by drop.
+    pub(crate) _held: Buffered,
 }
 
 impl Payload {
@@ -47,24 +60,34 @@ impl Payload {
     pub(crate) fn outgoing(&mut self, progress: Option<&Rc<Progress>>) -> Outgoing {
         match self {
             Self::Empty | Self::Spent => Outgoing::Empty,
-            Self::Whole { bytes, .. } => Outgoing::Whole(Some(bytes.clone())),
+            Self::Whole { bytes, .. } => Outgoing::Whole(bytes.clone()),
             Self::Stream(..) => {
                 let Self::Stream(ahead, body) = std::mem::replace(self, Self::Spent) else {
                     return Outgoing::Empty;
                 };
                 let progress = progress.cloned().unwrap_or_default();
                 progress.state.set(Sending::Since(Instant::now()));
-                Outgoing::Stream(Upload { ahead, body, progress })
+                Outgoing::Stream(Box::new(Upload { ahead, body: Some(body), progress }))
             }
         }
     }
 
     /// Takes back a body that was not sent.
     pub(crate) fn give_back(&mut self, outgoing: Outgoing) {
-        if let Outgoing::Stream(Upload { ahead, body, .. }) = outgoing {
-            *self = Self::Stream(ahead, body);
+        if let Outgoing::Stream(mut upload) = outgoing
+            && let Some(body) = upload.body.take()
+        {
+            *self = Self::Stream(upload.ahead.take(), body);
         }
     }
+}
+
+/// Bytes of a whole body that are handed to hyper at a time: what it has been given is no longer ours to bound.
+const PIECE: usize = 64 * 1024;
+
+/// Takes the next piece off a whole body; `None` at its end.
+pub(crate) fn next_piece(bytes: &mut Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then(|| bytes.split_to(bytes.len().min(PIECE)))
 }
 
 /// A body as hyper's client takes it.
@@ -72,17 +95,18 @@ impl Payload {
 pub(crate) enum Outgoing {
     /// None.
     Empty,
-    /// All of it.
-    Whole(Option<Bytes>),
+    /// What is left of a whole body.
+    Whole(Bytes),
     /// The client's stream.
-    Stream(Upload),
+    Stream(Box<Upload>),
 }
 
 /// The client's body, streamed on.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    ahead: Option<Bytes>,
-    body: Incoming,
+    ahead: Option<Ahead>,
+    /// Taken out when it goes back unsent.
+    body: Option<Incoming>,
     progress: Rc<Progress>,
 }
 
@@ -93,6 +117,8 @@ pub(crate) struct Progress {
     pub(crate) state: Cell<Sending>,
     /// Bytes taken from the client.
     pub(crate) bytes: Cell<u64>,
+    /// The next piece was asked for and the client has not sent it: what is late is late by its doing.
+    pub(crate) starved: Cell<bool>,
     /// The client broke off or sent what is not HTTP: its fault, not the lane's.
     pub(crate) client_failed: Cell<bool>,
 }
@@ -119,7 +145,9 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Whole(bytes) => {
+                Poll::Ready(next_piece(bytes).map(|piece| Ok(Frame::data(piece))))
+            }
             Self::Stream(upload) => upload.poll(cx),
         }
     }
@@ -127,20 +155,20 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Stream(upload) => upload.ahead.is_none() && upload.body.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(upload) => {
+                upload.ahead.is_none() && upload.body.as_ref().is_none_or(Body::is_end_stream)
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(upload) => {
-                let rest = upload.body.size_hint();
-                let ahead = upload.ahead.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                let rest = upload.body.as_ref().map_or_else(SizeHint::default, Body::size_hint);
+                let ahead = upload.ahead.as_ref().map_or(0, |ahead| ahead.bytes.len() as u64);
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower() + ahead);
                 if let Some(upper) = rest.upper() {
@@ -154,26 +182,62 @@ impl Body for Outgoing {
 
 impl Upload {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(bytes) = self.ahead.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let progress = &self.progress;
+        if let Some(ahead) = self.ahead.take() {
+            progress.bytes.set(progress.bytes.get() + ahead.bytes.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(ahead.bytes))));
         }
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &frame {
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        progress.starved.set(polled.is_pending());
+        let mut frame = std::task::ready!(polled);
+        match &mut frame {
             Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    // What may not stand in the head may not come behind the body either.
+                    strip_trailers(trailers);
+                }
                 let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                self.progress.bytes.set(self.progress.bytes.get() + bytes);
+                progress.bytes.set(progress.bytes.get() + bytes);
                 let now = Instant::now();
-                self.progress.state.set(if self.body.is_end_stream() {
-                    Sending::DoneAt(now)
-                } else {
-                    Sending::Since(now)
-                });
+                let done = body.is_end_stream();
+                progress.state.set(if done { Sending::DoneAt(now) } else { Sending::Since(now) });
             }
-            Some(Err(_)) => self.progress.client_failed.set(true),
-            None => self.progress.state.set(Sending::DoneAt(Instant::now())),
+            Some(Err(_)) => progress.client_failed.set(true),
+            None => progress.state.set(Sending::DoneAt(Instant::now())),
         }
         Poll::Ready(frame)
     }
+}
+
+impl Drop for Upload {
+    /// Whoever took the request is done with it before all of it came: the client still gets to read the answer.
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take()
+            && !body.is_end_stream()
+            && !self.progress.client_failed.get()
+        {
+            linger(body);
+        }
+    }
+}
+
+/// How much of an unwanted body is taken, and for how long, so that its sender gets to read why it was refused: a
+/// connection closed with bytes unread is reset, and the answer is lost with it (RFC 9112 section 9.6).
+const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(5));
+
+/// Takes what a client is still sending after its request was answered, within bounds.
+pub(crate) fn linger(mut body: Incoming) {
+    let (limit, time) = LINGER;
+    tokio::task::spawn_local(tokio::time::timeout(time, async move {
+        let mut taken = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            if limit < taken {
+                return;
+            }
+        }
+    }));
 }
 
 /// Bytes held in memory for Lambda, over all workers, under one limit.

@@ -1,6 +1,6 @@
 //! The container lane: one HTTP request to one task.
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header::HOST};
 use hyper::body::Incoming;
 use predictor::outcome::Spill;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use crate::{
     lane::{
         Failure,
         body::Sending,
-        pool::{self, Connection, Target},
+        pool::{self, Connection, Target, ours},
     },
     proxy::{Attempt, Outbound},
 };
@@ -40,6 +40,10 @@ pub(crate) async fn acquire(
     if let Some(slot) = tasks.take(attempt.draw, not) {
         return Ok(slot);
     }
+    Box::pin(wait(attempt, tasks)).await
+}
+
+async fn wait(attempt: &Attempt<'_>, tasks: &std::sync::Arc<Tasks>) -> Result<Slot, Failure> {
     let queue_full = Failure::did_not_run(Spill::QueueFull, StatusCode::SERVICE_UNAVAILABLE, FULL);
     let route = attempt.route;
     let waiting =
@@ -47,7 +51,7 @@ pub(crate) async fn acquire(
     let started = Instant::now();
     let deadline = (started + route.timeouts.queue).min(attempt.total_deadline());
     let slot = attempt.timer.bound(|| deadline, waiting).await;
-    attempt.waited.set(attempt.waited.get() + started.elapsed());
+    attempt.client.waited.set(attempt.client.waited.get() + started.elapsed());
     match slot {
         Ok(Ok(slot)) => Ok(slot),
         Ok(Err(_)) | Err(_) => {
@@ -63,14 +67,15 @@ pub(crate) async fn send(
     slot: Slot,
 ) -> Result<Answer, Failure> {
     let task = slot.task();
-    let mut connection = match attempt.worker.pool.take(task.key) {
-        Some(connection) => connection,
-        None => connect(attempt, task).await?,
+    let (mut connection, mut fresh) = match attempt.worker.pool.take(task.key) {
+        Some(connection) => (connection, false),
+        None => (Box::pin(connect(attempt, task)).await?, true),
     };
     loop {
-        let request = outbound.request();
+        let mut request = outbound.request();
+        request.headers_mut().entry(HOST).or_insert_with(|| task.authority());
         let sent = Instant::now();
-        attempt.sent.set(Some(sent));
+        attempt.client.sent.set(Some(sent));
         let deadline = || attempt.head_deadline(sent, outbound.progress.as_deref());
         match attempt.timer.bound(deadline, connection.sender.try_send_request(request)).await {
             Ok(Ok(response))
@@ -83,12 +88,25 @@ pub(crate) async fn send(
                     "the task refused: it is busy",
                 ));
             }
+            // Nobody asked for another protocol: `Upgrade` does not cross.
+            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(Failure::ran(
+                    StatusCode::BAD_GATEWAY,
+                    "the task changed the protocol without being asked",
+                ));
+            }
             Ok(Ok(response)) => return Ok(Answer { response, slot, connection }),
             Ok(Err(mut error)) => match error.take_message() {
                 // Nothing of it left this process: the connection had been closed by its other end.
                 Some(request) => {
                     outbound.give_back(request);
-                    connection = connect(attempt, task).await?;
+                    if fresh {
+                        // It takes connections and closes them: a balancer with nothing behind it does.
+                        task.fail();
+                        return Err(no_connection());
+                    }
+                    connection = Box::pin(connect(attempt, task)).await?;
+                    fresh = true;
                 }
                 None => return Err(broken(outbound)),
             },
@@ -104,13 +122,19 @@ async fn connect(attempt: &Attempt<'_>, task: &Task) -> Result<Connection, Failu
     match attempt.timer.bound(|| deadline, opening).await {
         Ok(Ok(connection)) => Ok(connection),
         refused_or_late => {
-            // Nobody is sent there until a probe finds it alive again.
-            task.fail();
+            // Nobody is sent there until a probe finds it alive again; unless the fault was on this side.
+            if !ours(&refused_or_late, attempt) {
+                task.fail();
+            }
             tracing::debug!(task = %task.name, address = %task.address, ?refused_or_late, "no connection to a task");
-            let detail = "no connection to the task could be opened";
-            Err(Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, detail))
+            Err(no_connection())
         }
     }
+}
+
+const fn no_connection() -> Failure {
+    let detail = "no connection to the task could be opened";
+    Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, detail)
 }
 
 fn broken(outbound: &Outbound) -> Failure {
@@ -125,13 +149,11 @@ fn broken(outbound: &Outbound) -> Failure {
 
 fn late(outbound: &Outbound) -> Failure {
     match outbound.progress.as_ref().map(|progress| progress.state.get()) {
-        Some(Sending::Since(_)) => {
+        Some(Sending::Since(_)) if outbound.progress.as_ref().is_some_and(|p| p.starved.get()) => {
             Failure::ran(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time")
                 .timed_out()
         }
-        None | Some(Sending::Done | Sending::DoneAt(_)) => {
-            Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the task did not answer in time")
-                .timed_out()
-        }
+        _ => Failure::unknown(StatusCode::GATEWAY_TIMEOUT, "the task did not answer in time")
+            .timed_out(),
     }
 }

@@ -11,7 +11,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -85,6 +85,11 @@ impl Function {
         self.in_flight.load(Relaxed)
     }
 
+    /// Returns the memory that policy assumes for it, in MB.
+    pub(crate) fn memory_mb(&self) -> u32 {
+        self.memory_mb
+    }
+
     /// Tells whether calls are let through.
     pub(crate) fn is_up(&self) -> bool {
         self.breaker.is_closed()
@@ -129,6 +134,8 @@ struct Breaker {
     since: Instant,
     failures: AtomicU32,
     open_until_ms: AtomicU64,
+    /// One call has been let through to see.
+    probing: AtomicBool,
 }
 
 impl Default for Breaker {
@@ -137,6 +144,7 @@ impl Default for Breaker {
             since: Instant::now(),
             failures: AtomicU32::new(0),
             open_until_ms: AtomicU64::new(0),
+            probing: AtomicBool::new(false),
         }
     }
 }
@@ -157,19 +165,31 @@ impl Breaker {
         }
         let (until, now) = (self.open_until_ms.load(Relaxed), self.now_ms());
         let probing = now + REST.0.as_millis() as u64;
-        until <= now
-            && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok()
+        let mine = until <= now
+            && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok();
+        if mine {
+            self.probing.store(true, Relaxed);
+        }
+        mine
     }
 
+    /// Begins a rest, longer each time. One break is seen by many requests at once: the first of them counts.
     fn failed(&self) {
+        let now = self.now_ms();
+        let resting = self.failures.load(Relaxed) != 0 && now < self.open_until_ms.load(Relaxed);
+        let probing = self.probing.swap(false, Relaxed);
+        if resting && !probing {
+            return;
+        }
         let failures = self.failures.fetch_add(1, Relaxed);
         let rest = REST.0.saturating_mul(1 << failures.min(16)).min(REST.1);
-        self.open_until_ms.store(self.now_ms() + rest.as_millis() as u64, Relaxed);
+        self.open_until_ms.store(now + rest.as_millis() as u64, Relaxed);
     }
 
     fn succeeded(&self) {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
+            self.probing.store(false, Relaxed);
         }
     }
 }
@@ -202,16 +222,21 @@ pub(crate) async fn invoke(
 ) -> Result<Invoked, Failure> {
     let in_flight = function.enter()?;
     let (event, signature) = sign_event(attempt, outbound, body, function, keys).await;
-    let connection = match attempt.worker.pool.take(function.endpoint.key) {
-        Some(connection) => connection,
-        None => connect(attempt, function).await?,
+    let held = attempt.worker.budget.take(event.len() as u64).ok_or_else(buffers_full)?;
+    let (connection, fresh) = match attempt.worker.pool.take(function.endpoint.key) {
+        Some(connection) => (connection, false),
+        None => (connect(attempt, function).await?, true),
     };
     let sent = Instant::now();
-    attempt.sent.set(Some(sent));
-    let call =
-        Call { worker: attempt.worker.clone(), in_flight, connect: attempt.route.timeouts.connect };
+    attempt.client.sent.set(Some(sent));
+    let call = Call {
+        worker: attempt.worker.clone(),
+        in_flight,
+        connect: attempt.route.timeouts.connect,
+        _held: held,
+    };
     let mut call = FinishAnyway::new(
-        call.run(connection, event, signature),
+        call.run(connection, fresh, event, signature),
         function.timeout + Duration::from_secs(5),
     );
     let deadline = || attempt.head_deadline(sent, None);
@@ -220,6 +245,16 @@ pub(crate) async fn invoke(
             .timed_out()
     };
     attempt.timer.bound(deadline, &mut call).await.map_err(|_| late())?
+}
+
+fn buffers_full() -> Failure {
+    let detail = "the bodies that the gateway holds have reached limits.buffered";
+    Failure::did_not_run(Spill::TooLarge, StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+fn no_connection() -> Failure {
+    let detail = "no connection to Lambda could be opened";
+    Failure::did_not_run(Spill::Connect, StatusCode::BAD_GATEWAY, detail)
 }
 
 /// Makes the event and its signature: on this thread when it is small.
@@ -254,7 +289,8 @@ fn make_event(
     };
     let host = text(&HOST);
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let domain = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let domain =
+        host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     let mut event = Vec::new();
     lambda_event::write_event(
         &mut event,
@@ -281,13 +317,11 @@ async fn connect(attempt: &Attempt<'_>, function: &Function) -> Result<Connectio
     match attempt.timer.bound(|| deadline, open(&function.endpoint)).await {
         Ok(Ok(connection)) => Ok(connection),
         refused_or_late => {
-            function.breaker.failed();
+            if !pool::ours(&refused_or_late, attempt) {
+                function.breaker.failed();
+            }
             tracing::debug!(host = %function.endpoint.host, ?refused_or_late, "no connection to Lambda");
-            Err(Failure::did_not_run(
-                Spill::Connect,
-                StatusCode::BAD_GATEWAY,
-                "no connection to Lambda could be opened",
-            ))
+            Err(no_connection())
         }
     }
 }
@@ -302,12 +336,15 @@ struct Call {
     worker: Rc<Worker>,
     in_flight: InFlight,
     connect: Duration,
+    /// What the event takes of the buffer budget.
+    _held: Buffered,
 }
 
 impl Call {
     async fn run(
         self,
         mut connection: Connection,
+        mut fresh: bool,
         event: Bytes,
         signature: sign::Signature,
     ) -> Result<Invoked, Failure> {
@@ -320,16 +357,16 @@ impl Call {
                     // Nothing of it left this process: the connection had been closed by its other end.
                     Some(unsent) => {
                         request = unsent;
-                        let opened =
-                            tokio::time::timeout(self.connect, open(&function.endpoint)).await;
-                        connection = opened.ok().and_then(Result::ok).ok_or_else(|| {
+                        let opened = if fresh {
+                            None // it takes connections and closes them
+                        } else {
+                            tokio::time::timeout(self.connect, open(&function.endpoint)).await.ok()
+                        };
+                        connection = opened.and_then(Result::ok).ok_or_else(|| {
                             function.breaker.failed();
-                            Failure::did_not_run(
-                                Spill::Connect,
-                                StatusCode::BAD_GATEWAY,
-                                "no connection to Lambda could be opened",
-                            )
+                            no_connection()
                         })?;
+                        fresh = true;
                     }
                     None => {
                         return Err(Failure::unknown(
@@ -348,10 +385,9 @@ impl Call {
             Err(failure)
                 if failure.ran == Execution::DidNotRun && failure.cause == Spill::Misconfigured =>
             {
-                function.breaker.failed()
+                function.breaker.failed();
             }
-            // A throttle or a snapshot that is not ready says nothing of whether the lane works.
-            Err(failure) if failure.ran == Execution::DidNotRun => {}
+            // Whatever else it answers, a throttle too: the API is there, and so is the function.
             Ok(_) | Err(_) => function.breaker.succeeded(),
         }
         let response = outcome?;
@@ -367,7 +403,7 @@ impl Call {
 
     fn request(&self, event: Bytes, signature: sign::Signature) -> Request<Outgoing> {
         let function = &self.in_flight.0;
-        let mut request = Request::new(Outgoing::Whole(Some(event)));
+        let mut request = Request::new(Outgoing::Whole(event));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = function.uri.clone();
         let headers = request.headers_mut();

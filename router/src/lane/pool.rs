@@ -14,14 +14,17 @@ use std::{
 };
 
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{
     TlsConnector,
     rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
 };
 
-use crate::lane::body::Outgoing;
+use crate::{
+    lane::body::Outgoing,
+    proxy::{Attempt, timer::Elapsed},
+    socket::Socket,
+};
 
 /// How long a connection is kept without a request. Below the shortest common idle timeout of upstreams (Node.js: 5 s),
 /// so that a request rarely meets a connection that its other end is closing.
@@ -129,15 +132,30 @@ pub(crate) async fn connect(
     };
     tcp.set_nodelay(true)?;
     let sender = match tls {
-        None => handshake(TokioIo::new(tcp)).await,
+        None => handshake(Socket::new(tcp)).await,
         Some(server) => {
             let name = ServerName::try_from(server.to_owned()).map_err(std::io::Error::other)?;
             let stream = TlsConnector::from(tls_config()).connect(name, tcp).await?;
-            handshake(TokioIo::new(stream)).await
+            handshake(Socket::new(stream)).await
         }
     };
     let sender = sender.map_err(std::io::Error::other)?;
     Ok(Connection { sender, key })
+}
+
+/// Tells whether it was this process that kept a connection from being opened: the request had no time left, or the
+/// process no file descriptors or ports. That says nothing of the other end.
+pub(crate) fn ours<T>(
+    opening: &Result<std::io::Result<T>, Elapsed>,
+    attempt: &Attempt<'_>,
+) -> bool {
+    /// `ENFILE`, `EMFILE`, `EADDRNOTAVAIL` and `ENOBUFS` on Linux and, where they differ, on macOS.
+    const SHORTAGES: [i32; 6] = [23, 24, 99, 105, 49, 55];
+    match opening {
+        Ok(Ok(_)) => false,
+        Ok(Err(error)) => error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code)),
+        Err(Elapsed) => attempt.total_deadline() <= Instant::now(),
+    }
 }
 
 async fn handshake<I>(io: I) -> hyper::Result<SendRequest<Outgoing>>
@@ -145,7 +163,7 @@ where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
     let (sender, connection) =
-        http1::Builder::new().writev(false).max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
+        http1::Builder::new().max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
     // It ends when its `SendRequest` is dropped or the other end closes: the pool owns it through that handle. Its
     // errors reach the request that is on it; without one there is nobody to tell.
     tokio::task::spawn_local(connection);

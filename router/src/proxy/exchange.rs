@@ -3,7 +3,7 @@
 //! It begins with the head and ends with the last byte of the response, or when either side goes away: whatever happens,
 //! dropping it writes the [`Outcome`] once. Nobody has to remember to.
 
-use std::{rc::Rc, sync::Arc};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
@@ -12,7 +12,10 @@ use tokio::time::Instant;
 
 use super::{head::REQUEST_ID, micros};
 use crate::{
-    lane::{body::Progress, container::Task},
+    lane::{
+        body::{Progress, Sending},
+        container::Task,
+    },
     serve::{connection::Client, worker::Worker},
     world::LocalWorld,
 };
@@ -31,8 +34,8 @@ pub(crate) struct Exchange {
     pub(crate) outcome: Outcome,
     /// When its head had been read.
     pub(super) arrived: Instant,
-    /// When it was last handed to a lane.
-    pub(super) sent: Option<Instant>,
+    /// The client's address, behind trusted hops.
+    pub(super) address: IpAddr,
     /// How far its upload came.
     pub(super) progress: Option<Rc<Progress>>,
     /// How it ended; as long as nobody says, its client went away.
@@ -99,7 +102,7 @@ impl Exchange {
         let worker = &client.worker;
         let arrived = Instant::now();
         worker.shard.in_flight.add(1);
-        client.busy.set(true);
+        client.began(arrived, world.policy.listen.idle_timeout);
         let given = client.trusted.then(|| request.headers().get(REQUEST_ID)).flatten();
         let given = given.filter(|id| id.len() <= REQUEST_ID_MAX && id.to_str().is_ok());
         let logged = || Logged {
@@ -130,7 +133,7 @@ impl Exchange {
             client: client.clone(),
             world,
             arrived,
-            sent: None,
+            address: client.address,
             progress: None,
             end: None,
             ended: None,
@@ -153,11 +156,17 @@ impl Drop for Exchange {
         let outcome = &mut self.outcome;
         outcome.end = self.end.unwrap_or(End::ClientGone);
         outcome.total_us = micros(now.duration_since(self.arrived));
-        if let Some(sent) = self.sent.filter(|_| outcome.service_us == 0) {
-            outcome.service_us = micros(now.duration_since(sent));
-        }
+        outcome.queue_wait_us = micros(self.client.waited.get());
+        let mut sent = self.client.sent.get();
         if let Some(progress) = &self.progress {
-            outcome.bytes_in += progress.bytes.get();
+            outcome.bytes_in = progress.bytes.get();
+            // A slow upload is the client's time, not the service's.
+            if let Sending::DoneAt(done) = progress.state.get() {
+                sent = sent.max(Some(done));
+            }
+        }
+        if let Some(sent) = sent.filter(|_| outcome.service_us == 0) {
+            outcome.service_us = micros(now.saturating_duration_since(sent));
         }
         worker.shard.in_flight.sub(1);
         worker.shard.count(outcome, &self.world.beliefs);
@@ -170,7 +179,7 @@ impl Drop for Exchange {
                 &logged.method,
                 &logged.path,
                 id,
-                self.client.address,
+                self.address,
                 logged.task.as_deref(),
             );
         }

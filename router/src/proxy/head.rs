@@ -18,18 +18,11 @@ use policies::{
 use super::Problem;
 use crate::serve::connection::Client;
 
-const FORWARDED: HeaderName = http::header::FORWARDED;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// A request's name, the same in every hop's log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Headers that say from where a request came: believed only when a trusted hop sent them.
-const ORIGIN: [HeaderName; 6] =
-    [FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO, REAL_IP];
 
 /// Checks what hyper lets pass.
 ///
@@ -38,6 +31,11 @@ const ORIGIN: [HeaderName; 6] =
 pub(super) fn check(parts: &Parts) -> Result<(), Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::bad_request("CONNECT is not served: this is no forward proxy"));
+    }
+    // The body would be sent on without the coding that this says it has.
+    let coded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if parts.headers.get_all(TRANSFER_ENCODING).iter().any(coded) {
+        return Err(Problem::not_implemented("no transfer coding but chunked is served"));
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -82,27 +80,21 @@ pub(super) fn normalise_path(uri: &mut Uri) -> Result<(), Problem> {
 }
 
 /// Returns what rules a lane in or out.
-pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
+pub(super) fn facts(parts: &Parts, body: Option<&Incoming>) -> Facts {
     let headers = &parts.headers;
-    let body = if body.is_end_stream() {
-        decide::Body::Empty
-    } else {
-        match body.size_hint().exact() {
-            Some(length) => {
-                let query = parts.uri.query().map_or(0, str::len);
-                decide::Body::Encoded(lambda_event::event_size_max(
-                    headers,
-                    parts.uri.path().len(),
-                    query,
-                    length,
-                ))
-            }
-            None => decide::Body::Streaming,
+    let body = match body.filter(|body| !body.is_end_stream()).map(|body| body.size_hint().exact())
+    {
+        None => decide::Body::Empty,
+        Some(None) => decide::Body::Streaming,
+        Some(Some(length)) => {
+            let query = parts.uri.query().map_or(0, str::len);
+            let path = parts.uri.path().len();
+            decide::Body::Encoded(lambda_event::event_size_max(headers, path, query, length))
         }
     };
     Facts {
         body,
-        upgrade: headers.contains_key(UPGRADE),
+        upgrade: asks_for_upgrade(headers),
         grpc: headers
             .get(CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
@@ -110,16 +102,24 @@ pub(super) fn facts(parts: &Parts, body: &Incoming) -> Facts {
     }
 }
 
+/// Tells whether another protocol is asked for. `h2c` does not count: it may be ignored (RFC 9110 section 7.8), and many
+/// clients offer it with every first request.
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    let protocols = headers
+        .get_all(UPGRADE)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    protocols
+        .map(<[u8]>::trim_ascii)
+        .any(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"h2c"))
+}
+
 /// Takes off what must not cross, and adds what a backend wants to know.
-pub(super) fn prepare(
-    headers: &mut HeaderMap,
-    client: &Client,
-    request_id: HeaderValue,
-) {
+pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, request_id: HeaderValue) {
     let wants_trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     // Room for the four that follow: the map would otherwise grow twice.
     headers.reserve(4);
-    let host = headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+    let host = headers.get(HOST).cloned();
     let claims_origin = strip(headers);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -128,19 +128,41 @@ pub(super) fn prepare(
         let chain =
             joined(headers, &FORWARDED_FOR, &client.address_text).filter(|_| client.trusted);
         if !client.trusted {
-            for name in &ORIGIN {
-                headers.remove(name);
-            }
+            strip_origin(headers);
         }
         headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| client.address_text.clone()));
         headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-        headers.entry(FORWARDED_HOST).or_insert(host);
+        if let Some(host) = host {
+            headers.entry(FORWARDED_HOST).or_insert(host);
+        }
     } else {
         headers.insert(FORWARDED_FOR, client.address_text.clone());
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-        headers.insert(FORWARDED_HOST, host);
+        if let Some(host) = host {
+            headers.insert(FORWARDED_HOST, host);
+        }
     }
     headers.insert(REQUEST_ID, request_id);
+}
+
+/// Takes off everything that says where a request came from.
+fn strip_origin(headers: &mut HeaderMap) {
+    let claims =
+        headers.keys().filter(|name| is_origin(name.as_str())).cloned().collect::<Vec<_>>();
+    for name in claims {
+        headers.remove(name);
+    }
+}
+
+/// Tells whether a header says where a request came from, or who sent it: believed only from a trusted hop.
+fn is_origin(name: &str) -> bool {
+    matches!(name, "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-")
+}
+
+/// Takes off, from the trailers of a request, all that its head would not have been allowed to say.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip(trailers);
+    strip_origin(trailers);
 }
 
 /// Returns the values of `name`, joined, with `last` behind them; `None` without values.
@@ -175,12 +197,10 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
             | "transfer-encoding"
             | "upgrade"
             | "expect" => hop = true,
-            "forwarded" | "x-real-ip" => origin = true,
-            text if text.starts_with("x-") => {
+            text => {
                 own |= text.starts_with(lambda_event::report::PREFIX);
-                origin |= text.starts_with("x-forwarded-");
+                origin |= is_origin(text);
             }
-            _ => {}
         }
     }
     if connection {

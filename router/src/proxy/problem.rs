@@ -8,7 +8,6 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use hyper::body::Incoming;
 use policies::decide::{Decision, Lane, Refusal};
 use predictor::outcome::{End, Spill};
 
@@ -28,8 +27,6 @@ pub(super) struct Problem {
     detail: &'static str,
     end: End,
     retry_after: bool,
-    /// What the client is still sending: taken and thrown away, so that it gets to read the answer.
-    pub(super) unread: Option<Incoming>,
 }
 
 impl Problem {
@@ -40,12 +37,17 @@ impl Problem {
         detail: &'static str,
         end: End,
     ) -> Self {
-        Self { status, code, fault, detail, end, retry_after: false, unread: None }
+        Self { status, code, fault, detail, end, retry_after: false }
     }
 
     /// The request is not one that HTTP or this gateway allows.
     pub(super) const fn bad_request(detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "client", detail, End::Refused)
+    }
+
+    /// HTTP allows it, this gateway does not serve it.
+    pub(super) const fn not_implemented(detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "not-implemented", "client", detail, End::Refused)
     }
 
     /// No route matches.
@@ -145,6 +147,8 @@ impl Problem {
         };
         let end = match failure.cause {
             _ if failure.timed_out => End::TimedOut,
+            // The only way to a 400 from here is a body that broke off.
+            _ if failure.status == StatusCode::BAD_REQUEST => End::ClientGone,
             Spill::QueueFull
             | Spill::QueueTimeout
             | Spill::Throttled
@@ -170,10 +174,7 @@ impl Problem {
     }
 
     /// Makes the response.
-    pub(super) fn into_response(mut self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
-        if let Some(body) = self.unread.take() {
-            reply::linger(body);
-        }
+    pub(super) fn into_response(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         let document = serde_json::json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or_default(),

@@ -10,9 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use lambda_event::report;
 use policies::policy::Timeouts;
@@ -25,7 +27,7 @@ use super::{
     head::{self, REQUEST_ID},
 };
 use crate::lane::{
-    body::Buffered,
+    body::{self, Buffered},
     container::{self, Slot},
     lambda::Invoked,
     pool::Connection,
@@ -33,10 +35,6 @@ use crate::lane::{
 
 /// The response header that shows the decision, where policy asks for it.
 const DECISION: HeaderName = HeaderName::from_static("x-pacer-decision");
-
-/// How much of an unwanted body is taken, and for how long, so that its sender gets to read why it was refused: a
-/// connection closed with bytes unread is reset, and the answer is lost with it (RFC 9112 section 9.6).
-const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(5));
 
 /// A lane's response.
 #[derive(Debug)]
@@ -73,6 +71,10 @@ impl Reply {
     /// A task's response.
     pub(super) fn from_task(answer: container::Answer, attempt: &Attempt<'_>) -> Self {
         let (mut parts, body) = answer.response.into_parts();
+        // RFC 9112 section 6.3: with both, the transfer coding counts, and the length must not be passed on.
+        if parts.headers.contains_key(TRANSFER_ENCODING) {
+            parts.headers.remove(CONTENT_LENGTH);
+        }
         head::strip(&mut parts.headers);
         let stream = Stream {
             body,
@@ -90,7 +92,7 @@ impl Reply {
     }
 
     /// A function's response.
-    pub(super) fn from_function(invoked: Invoked, _attempt: &Attempt<'_>) -> Self {
+    pub(super) fn from_function(invoked: Invoked) -> Self {
         let mut headers = invoked.headers;
         head::strip(&mut headers);
         Self {
@@ -108,9 +110,13 @@ impl Reply {
             Content::Whole(bytes, buffered) => {
                 exchange.outcome.bytes_out = bytes.len() as u64;
                 exchange.end = Some(End::Complete);
-                ResponseBody { content: Content::Whole(bytes, buffered), exchange: Some(exchange) }
+                ResponseBody {
+                    content: Content::Whole(bytes, buffered),
+                    polled: false,
+                    exchange: Some(exchange),
+                }
             }
-            content => ResponseBody { content, exchange: Some(exchange) },
+            content => ResponseBody { content, polled: false, exchange: Some(exchange) },
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -151,16 +157,16 @@ pub(super) fn explain(headers: &mut HeaderMap, exchange: &Exchange) {
 }
 
 /// Returns what an invocation used: as the adapter reports it, or as seen from here.
-pub(super) fn usage(invoked: &mut Invoked, sent: Option<Instant>) -> Usage {
+pub(super) fn usage(invoked: &mut Invoked, took: Duration) -> Usage {
     let number = |name: &HeaderName| invoked.headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
-    let observed_ms = sent.map_or(0, |sent| sent.elapsed().as_micros().div_ceil(1000) as u32);
     let billed_ms = number(&report::BILLED_MS);
-    Usage {
-        billed_ms: billed_ms.unwrap_or(observed_ms),
-        memory_mb: number(&report::MEMORY_MB).unwrap_or(invoked.memory_mb),
-        estimated: billed_ms.is_none(),
-        cold_start: number(&report::COLD_START).map(|cold| cold != 0),
+    let mut usage = Usage::estimate(took, number(&report::MEMORY_MB).unwrap_or(invoked.memory_mb));
+    if let Some(billed_ms) = billed_ms {
+        usage.billed_ms = billed_ms;
+        usage.estimated = false;
     }
+    usage.cold_start = number(&report::COLD_START).map(|cold| cold != 0);
+    usage
 }
 
 /// Answers the health path: 200 while the gateway takes traffic, 503 while it drains.
@@ -172,6 +178,7 @@ pub(super) fn health(draining: bool) -> Response<ResponseBody> {
     };
     let mut response = Response::new(ResponseBody {
         content: Content::Whole(Bytes::from_static(text.as_bytes()), None),
+        polled: false,
         exchange: None,
     });
     *response.status_mut() = status;
@@ -179,36 +186,24 @@ pub(super) fn health(draining: bool) -> Response<ResponseBody> {
     response
 }
 
-/// Takes what a refused client is still sending, within bounds.
-pub(super) fn linger(mut body: Incoming) {
-    let (limit, time) = LINGER;
-    tokio::task::spawn_local(tokio::time::timeout(time, async move {
-        let mut taken = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            taken += frame.data_ref().map_or(0, Bytes::len);
-            if limit < taken {
-                return;
-            }
-        }
-    }));
-}
-
 /// The body of a response, with everything that ends when it ends.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
+    /// A piece of it was asked for.
+    polled: bool,
     exchange: Option<Box<Exchange>>,
 }
 
 impl ResponseBody {
     /// No body, and no record.
     pub(super) const fn empty() -> Self {
-        Self { content: Content::None, exchange: None }
+        Self { content: Content::None, polled: false, exchange: None }
     }
 
     /// A whole body.
     pub(super) const fn whole(bytes: Bytes, exchange: Box<Exchange>) -> Self {
-        Self { content: Content::Whole(bytes, None), exchange: Some(exchange) }
+        Self { content: Content::Whole(bytes, None), polled: false, exchange: Some(exchange) }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -217,8 +212,11 @@ impl ResponseBody {
             return Poll::Ready(None);
         };
         match Pin::new(&mut stream.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 stream.deadline = None;
+                if let Some(trailers) = frame.trailers_mut() {
+                    head::strip(trailers);
+                }
                 // Nothing follows trailers, and nobody asks again after them.
                 stream.ended = frame.is_trailers();
                 exchange.outcome.bytes_out += frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -236,7 +234,8 @@ impl ResponseBody {
                 let total = exchange.arrived + stream.timeouts.total;
                 let timer = &exchange.client.timer;
                 let idle = stream.timeouts.idle;
-                let deadline = *stream.deadline.get_or_insert_with(|| (Instant::now() + idle).min(total));
+                let deadline =
+                    *stream.deadline.get_or_insert_with(|| (Instant::now() + idle).min(total));
                 std::task::ready!(timer.poll(|| deadline, cx));
                 exchange.end = Some(End::TimedOut);
                 Poll::Ready(Some(Err(Broken::Late)))
@@ -269,8 +268,8 @@ impl Body for ResponseBody {
         match &mut this.content {
             Content::None => Poll::Ready(None),
             Content::Whole(bytes, _) => {
-                let bytes = std::mem::take(bytes);
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+                this.polled = true;
+                Poll::Ready(body::next_piece(bytes).map(|piece| Ok(Frame::data(piece))))
             }
             Content::Stream(_) => this.poll_stream(cx),
         }
@@ -296,9 +295,20 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
-        let Content::Stream(stream) = &mut self.content else { return };
         let now = Instant::now();
         exchange.ended = Some(now);
+        let stream = match &mut self.content {
+            Content::None => return,
+            Content::Whole(rest, _) => {
+                // Not taken at all is a HEAD, or a client that was gone already: neither is told from the other here.
+                exchange.outcome.bytes_out -= rest.len() as u64;
+                if self.polled && !rest.is_empty() {
+                    exchange.end = Some(End::ClientGone);
+                }
+                return;
+            }
+            Content::Stream(stream) => stream,
+        };
         // Only a response that was read to its end leaves a connection that the next request can use.
         if exchange.end.is_none() && (stream.ended || stream.body.is_end_stream()) {
             exchange.end = Some(End::Complete);

@@ -11,12 +11,12 @@ use std::{
 
 use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
 
 use crate::{
     proxy::{self, timer::Timer},
     serve::worker::Worker,
+    socket::Socket,
 };
 
 /// How long after a request's total timeout its connection is cut: time for the timeout's own answer to get out.
@@ -42,6 +42,10 @@ pub(crate) struct Client {
     /// When the request it is on must have ended; all waits but one are bounded by the request itself: a client that
     /// takes no more of its response is noticed only here.
     deadline: Cell<Option<Instant>>,
+    /// How long the request it is on, or was on last, waited for a slot.
+    pub(crate) waited: Cell<Duration>,
+    /// When that request was last handed to a lane.
+    pub(crate) sent: Cell<Option<Instant>>,
     closing: Cell<Closing>,
     waker: RefCell<Option<Waker>>,
 }
@@ -77,9 +81,19 @@ impl Client {
             busy: Cell::new(false),
             since: Cell::new(now),
             deadline: Cell::new(None),
+            waited: Cell::default(),
+            sent: Cell::default(),
             closing: Cell::new(Closing::No),
             waker: RefCell::default(),
         }
+    }
+
+    /// Notes that a request began: until its route is known, it has as long as an idle connection.
+    pub(crate) fn began(&self, now: Instant, idle_max: Duration) {
+        self.busy.set(true);
+        self.waited.set(Duration::ZERO);
+        self.sent.set(None);
+        self.deadline.set(Some(now + idle_max));
     }
 
     /// Notes by when the request that it is on must have ended.
@@ -120,18 +134,15 @@ impl Client {
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, number: u64) {
     let request_head = worker.world().policy.limits.request_head;
     let client = Rc::new(Client::new(worker.clone(), peer));
-    worker.clients.borrow_mut().insert(number, client.clone());
-    worker.shard.connections.add(1);
-    worker.shard.connections_open.add(1);
+    let _listed = Listed::new(&worker, number, client.clone());
 
     let service = {
         let client = client.clone();
         service_fn(move |request| proxy::handle(client.clone(), request))
     };
     let mut builder = http1::Builder::new();
-    // One buffer and `send` instead of `writev`: measured cheaper for the small messages that most are.
-    builder.max_buf_size(request_head).writev(false);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    builder.max_buf_size(request_head);
+    let mut connection = pin!(builder.serve_connection(Socket::new(stream), service));
     let mut told = false;
     // Its error is the client's: a reset, a malformed head (which hyper has answered), or a response cut on purpose.
     let _ = std::future::poll_fn(|cx| {
@@ -150,7 +161,26 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         connection.as_mut().poll(cx)
     })
     .await;
+}
 
-    worker.clients.borrow_mut().remove(&number);
-    worker.shard.connections_open.sub(1);
+/// A connection among its worker's clients; off the list again when dropped, whatever ended it.
+struct Listed {
+    worker: Rc<Worker>,
+    number: u64,
+}
+
+impl Listed {
+    fn new(worker: &Rc<Worker>, number: u64, client: Rc<Client>) -> Self {
+        worker.clients.borrow_mut().insert(number, client);
+        worker.shard.connections.add(1);
+        worker.shard.connections_open.add(1);
+        Self { worker: worker.clone(), number }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.worker.clients.borrow_mut().remove(&self.number);
+        self.worker.shard.connections_open.sub(1);
+    }
 }

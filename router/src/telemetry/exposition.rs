@@ -166,6 +166,7 @@ fn workers(page: &mut Page, shards: &[Arc<Shard>]) {
     page.one(&super::RETRIES, &[], sum(&|shard| &shard.retries));
     page.one(&super::IN_FLIGHT, &[], sum(&|shard| &shard.in_flight));
     page.one(&super::CONNECTIONS, &[], sum(&|shard| &shard.connections));
+    page.one(&super::CONNECTIONS_REFUSED, &[], sum(&|shard| &shard.connections_refused));
     page.one(&super::CONNECTIONS_OPEN, &[], sum(&|shard| &shard.connections_open));
     page.one(&super::UPSTREAM_CONNECTIONS, &[], sum(&|shard| &shard.upstream_connections));
     page.one(&super::ACCESS_LOG_DROPPED, &[], sum(&|shard| &shard.log_dropped));

@@ -122,6 +122,9 @@ pub(crate) struct Shard {
     pub(crate) in_flight: Counter,
     /// Client connections accepted.
     pub(crate) connections: Counter,
+    /// Client connections closed on arrival because `limits.connections` was reached. Written by the acceptor alone, and
+    /// only in the first worker's shard.
+    pub(crate) connections_refused: Counter,
     /// Client connections open now.
     pub(crate) connections_open: Counter,
     /// Connections opened to tasks and to Lambda.
@@ -142,6 +145,7 @@ impl Shard {
             retries: Counter::default(),
             in_flight: Counter::default(),
             connections: Counter::default(),
+            connections_refused: Counter::default(),
             connections_open: Counter::default(),
             upstream_connections: Counter::default(),
             log_dropped: Counter::default(),
@@ -157,7 +161,9 @@ impl Shard {
         counters.latency.observe(outcome.total_us);
         counters.bytes_in.add(outcome.bytes_in);
         counters.bytes_out.add(outcome.bytes_out);
-        if outcome.lane == Some(Lane::Lambda) {
+        if outcome.usage.memory_mb != 0 {
+            // Also when Lambda was only tried first, or failed: it bills that too.
+            let counters = &self.routes[route][lane_index(Some(Lane::Lambda))];
             counters
                 .billed_mb_ms
                 .add(u64::from(outcome.usage.billed_ms) * u64::from(outcome.usage.memory_mb));
@@ -176,8 +182,7 @@ impl Shard {
             self.retries.add(u64::from(outcome.retries));
         }
         if let Some(route) = outcome.route
-            && outcome.end == End::Complete
-            && outcome.status < 500
+            && (outcome.end == End::Complete && outcome.status < 500 || was_cut(outcome))
             && 0 < outcome.service_us
             // A cold start says nothing of how long the next such request takes.
             && outcome.usage.cold_start != Some(true)
@@ -185,4 +190,10 @@ impl Shard {
             self.profiles[beliefs.place(route, outcome.size)].bucket(outcome.service_us).add(1);
         }
     }
+}
+
+/// Tells whether a timeout ended the run. What it took is not known, but it was at least this: leaving such runs out would
+/// teach that the survivors are all there is, and keep sending long requests to where they die. A 408 is the client's.
+fn was_cut(outcome: &Outcome) -> bool {
+    outcome.end == End::TimedOut && outcome.status == 504
 }

@@ -14,6 +14,7 @@ use std::{
     },
 };
 
+use http::HeaderValue;
 use policies::policy::Priority;
 use tokio::sync::oneshot;
 
@@ -68,6 +69,12 @@ impl Task {
             busy: AtomicU32::new(0),
             state: AtomicU8::new(TaskState::Unproven as u8),
         }
+    }
+
+    /// Returns the `Host` of a request that came without one.
+    pub(crate) fn authority(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.address.to_string())
+            .expect("an address is made of header characters")
     }
 
     /// Returns whether it is given requests.
@@ -184,11 +191,15 @@ impl Queue {
     }
 
     fn pop(&self) -> Option<Waiter> {
-        let waiter = self.lock().pop_front();
-        if waiter.is_some() {
-            self.waiting.fetch_sub(1, SeqCst);
-        }
+        let mut waiters = self.lock();
+        let waiter = waiters.pop_front();
+        self.count(&waiters);
         waiter
+    }
+
+    /// Publishes how many wait: only under the lock, so that the number is never that of an older state.
+    fn count(&self, waiters: &VecDeque<Waiter>) {
+        self.waiting.store(waiters.len() as u32, SeqCst);
     }
 
     /// Gives `slot`'s room to the first waiter that is still there. Returns whether somebody took it.
@@ -298,13 +309,13 @@ impl Tasks {
         {
             let mut waiters = self.queue.lock();
             waiters.retain(|waiter| !waiter.hand.is_closed());
-            self.queue.waiting.store(waiters.len() as u32, SeqCst);
+            self.queue.count(&waiters);
             if limit <= waiters.len() as u32 {
                 return None;
             }
             let place = waiters.partition_point(|waiter| priority <= waiter.priority);
             waiters.insert(place, Waiter { priority, hand });
-            self.queue.waiting.fetch_add(1, SeqCst);
+            self.queue.count(&waiters);
         }
         // A slot given back before this request joined went to nobody: look once more.
         self.wake();
