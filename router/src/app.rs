@@ -58,7 +58,14 @@ pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
     let control = std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
-            control(policy, workers, Listeners { admin, metrics }, recent_received, &ready, stopped)
+            control(
+                policy,
+                workers,
+                Listeners { admin, metrics },
+                recent_received,
+                &ready,
+                stopped,
+            );
         })
         .context("starting thread control")?;
     let (worlds, shards) = started.recv().context("the control thread ended early")??;

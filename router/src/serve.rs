@@ -91,7 +91,7 @@ impl Serving {
             threads.push(spawn(&format!("worker-{index}"), move || parts.run())?);
         }
         threads.push(spawn("acceptor", move || {
-            accept_all(listener, &desks, limits.connections, stopped)
+            accept_all(listener, &desks, limits.connections, stopped);
         })?);
         Ok(Self { threads, stop, drain })
     }

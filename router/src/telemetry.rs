@@ -44,7 +44,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
     Metric { name, kind: Kind::Gauge, labels, help }
 }
 
-/// Declares each metric as a constant and all of them as [`ALL`], so that none can be left out of the tests.
+/// Declares each metric as a constant and all of them as `ALL`, so that none can be left out of the tests.
 macro_rules! metrics {
     ($($constant:ident = $metric:expr;)*) => {
         $(pub(crate) const $constant: Metric = $metric;)*

@@ -37,10 +37,6 @@ impl World {
 
 /// A world as the requests of one worker hold it. References are counted on the worker's thread: an `Arc` alone would make
 /// every request of every worker write to the same cache line.
-#[expect(
-    clippy::redundant_allocation,
-    reason = "the allocation is made once a world, and spares an atomic a request"
-)]
 pub(crate) type LocalWorld = Rc<Arc<World>>;
 
 /// Where one service runs.

@@ -47,7 +47,7 @@ pub(crate) struct Ahead {
     /// The bytes.
     pub(crate) bytes: Bytes,
     /// What they take of the buffer budget; given back by drop.
-    pub(crate) _held: Buffered,
+    pub(crate) held: Buffered,
 }
 
 impl Payload {

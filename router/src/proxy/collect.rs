@@ -64,7 +64,7 @@ pub(super) async fn collect(
         return Ok(true);
     };
     let (mut bytes, held) = match ahead {
-        Some(Ahead { bytes, _held }) => (BytesMut::from(bytes), Some(_held)),
+        Some(Ahead { bytes, held }) => (BytesMut::from(bytes), Some(held)),
         None => (BytesMut::new(), attempt.worker.budget.take(0)),
     };
     let Some(held) = held else {
@@ -89,8 +89,7 @@ pub(super) async fn collect(
         let fits = bytes.len() + data.len() <= limit && held.grow(data.len() as u64);
         bytes.extend_from_slice(&data);
         if !fits {
-            outbound.payload =
-                Payload::Stream(Some(Ahead { bytes: bytes.freeze(), _held: held }), body);
+            outbound.payload = Payload::Stream(Some(Ahead { bytes: bytes.freeze(), held }), body);
             return Ok(false);
         }
     }
