@@ -6,7 +6,7 @@
 //!
 //! [`Outcome`]: predictor::outcome::Outcome
 
-use std::{convert::Infallible, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, request::Parts};
@@ -48,6 +48,10 @@ pub(crate) use reply::ResponseBody;
 
 /// How often one request is sent at most, over both lanes.
 const SENDS_MAX: u8 = 3;
+
+/// A step that is rare, or costly anyway. Its state lies on the heap while it runs: inside the request's own it would be
+/// part of every connection's memory, and be moved with every request.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Answers one request. It cannot fail: whatever goes wrong becomes a response.
 pub(crate) async fn handle(
@@ -126,8 +130,7 @@ async fn serve(
         progress: None,
     };
     if facts.body == decide::Body::Streaming {
-        facts.body =
-            Box::pin(collect::read_ahead(&attempt, service, &facts, &mut outbound)).await?;
+        facts.body = collect::read_ahead(&attempt, service, facts, &mut outbound).await?;
     }
 
     let decision = decide_lane(&attempt, service, id, exchange.outcome.size, &facts);
@@ -183,7 +186,7 @@ async fn dispatch(
         exchange.outcome.lane = Some(lane);
         let result = match lane {
             Lane::Container => to_container(attempt, outbound, exchange, &mut failed_task).await,
-            Lane::Lambda => Box::pin(to_lambda(attempt, outbound, exchange)).await,
+            Lane::Lambda => boxed_to_lambda(attempt, outbound, exchange).await,
         };
         let failure = match result {
             Ok(reply) => return Ok(reply),
@@ -256,7 +259,9 @@ async fn to_container(
     let none = "the service has no tasks";
     let none = Failure::did_not_run(Spill::Connect, StatusCode::SERVICE_UNAVAILABLE, none);
     let tasks = attempt.world.endpoints(attempt.route.service).tasks.as_ref().ok_or(none)?;
-    collect::keep_small(attempt, outbound).await.map_err(Problem::into_failure)?;
+    if collect::is_small(outbound) {
+        collect::keep(attempt, outbound).await.map_err(Problem::into_failure)?;
+    }
     let slot = container::acquire(attempt, tasks, *failed_task).await?;
     *failed_task = Some(slot.task().key);
     exchange.task(slot.task());
@@ -266,6 +271,14 @@ async fn to_container(
         exchange.outcome.bytes_in = bytes.len() as u64;
     }
     Ok(Reply::from_task(sent?, attempt))
+}
+
+fn boxed_to_lambda<'a>(
+    attempt: &'a Attempt<'_>,
+    outbound: &'a mut Outbound,
+    exchange: &'a mut Exchange,
+) -> Boxed<'a, Result<Reply, Failure>> {
+    Box::pin(to_lambda(attempt, outbound, exchange))
 }
 
 async fn to_lambda(

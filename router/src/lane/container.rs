@@ -1,5 +1,7 @@
 //! The container lane: one HTTP request to one task.
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode, header::HOST};
 use hyper::body::Incoming;
 use predictor::outcome::Spill;
@@ -11,7 +13,7 @@ use crate::{
         body::Sending,
         pool::{self, Connection, Target, ours},
     },
-    proxy::{Attempt, Outbound},
+    proxy::{Attempt, Boxed, Outbound},
 };
 
 pub(crate) mod slots;
@@ -34,16 +36,20 @@ const FULL: &str = "every task of the service is busy";
 /// Takes a slot, waiting for one as long as the route allows.
 pub(crate) async fn acquire(
     attempt: &Attempt<'_>,
-    tasks: &std::sync::Arc<Tasks>,
+    tasks: &Arc<Tasks>,
     not: Option<u64>,
 ) -> Result<Slot, Failure> {
     if let Some(slot) = tasks.take(attempt.draw, not) {
         return Ok(slot);
     }
-    Box::pin(wait(attempt, tasks)).await
+    wait(attempt, tasks).await
 }
 
-async fn wait(attempt: &Attempt<'_>, tasks: &std::sync::Arc<Tasks>) -> Result<Slot, Failure> {
+fn wait<'a>(attempt: &'a Attempt<'_>, tasks: &'a Arc<Tasks>) -> Boxed<'a, Result<Slot, Failure>> {
+    Box::pin(join_queue(attempt, tasks))
+}
+
+async fn join_queue(attempt: &Attempt<'_>, tasks: &Arc<Tasks>) -> Result<Slot, Failure> {
     let queue_full = Failure::did_not_run(Spill::QueueFull, StatusCode::SERVICE_UNAVAILABLE, FULL);
     let route = attempt.route;
     let waiting =
@@ -69,7 +75,7 @@ pub(crate) async fn send(
     let task = slot.task();
     let (mut connection, mut fresh) = match attempt.worker.pool.take(task.key) {
         Some(connection) => (connection, false),
-        None => (Box::pin(connect(attempt, task)).await?, true),
+        None => (connect(attempt, task).await?, true),
     };
     loop {
         let mut request = outbound.request();
@@ -105,7 +111,7 @@ pub(crate) async fn send(
                         task.fail();
                         return Err(no_connection());
                     }
-                    connection = Box::pin(connect(attempt, task)).await?;
+                    connection = connect(attempt, task).await?;
                     fresh = true;
                 }
                 None => return Err(broken(outbound)),
@@ -115,7 +121,11 @@ pub(crate) async fn send(
     }
 }
 
-async fn connect(attempt: &Attempt<'_>, task: &Task) -> Result<Connection, Failure> {
+fn connect<'a>(attempt: &'a Attempt<'_>, task: &'a Task) -> Boxed<'a, Result<Connection, Failure>> {
+    Box::pin(open(attempt, task))
+}
+
+async fn open(attempt: &Attempt<'_>, task: &Task) -> Result<Connection, Failure> {
     attempt.worker.shard.upstream_connections.add(1);
     let deadline = (Instant::now() + attempt.route.timeouts.connect).min(attempt.total_deadline());
     let opening = pool::connect(task.key, Target::Address(task.address), task.tls.as_deref());

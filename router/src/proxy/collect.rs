@@ -12,7 +12,7 @@ use policies::{
 };
 use tokio::time::Instant;
 
-use super::{Attempt, Outbound, Problem};
+use super::{Attempt, Boxed, Outbound, Problem};
 use crate::lane::body::{Ahead, Payload};
 
 /// A body up to this size is read before a task is taken: one that arrives with its head costs a copy of some KiB, and
@@ -20,13 +20,22 @@ use crate::lane::body::{Ahead, Payload};
 const KEEP: u64 = 16 * 1024;
 
 /// Reads a body of unknown length as far as the route's `buffer`, where that can tell whether Lambda could take it.
-pub(super) async fn read_ahead(
+pub(super) fn read_ahead<'a>(
+    attempt: &'a Attempt<'_>,
+    service: &'a Service,
+    facts: Facts,
+    outbound: &'a mut Outbound,
+) -> Boxed<'a, Result<decide::Body, Problem>> {
+    Box::pin(read_as_far_as_buffer(attempt, service, facts, outbound))
+}
+
+async fn read_as_far_as_buffer(
     attempt: &Attempt<'_>,
     service: &Service,
-    facts: &Facts,
+    facts: Facts,
     outbound: &mut Outbound,
 ) -> Result<decide::Body, Problem> {
-    let Facts { upgrade, grpc, trailers, .. } = *facts;
+    let Facts { upgrade, grpc, trailers, .. } = facts;
     let never = upgrade || grpc || trailers || service.needs.storage || service.needs.affinity;
     let lambda = service.lambda.is_some() && attempt.route.lanes.lambda && !never;
     if facts.body != decide::Body::Streaming || !lambda {
@@ -39,17 +48,18 @@ pub(super) async fn read_ahead(
     Ok(decide::Body::Encoded(outbound.event_size(bytes.len() as u64)))
 }
 
+/// Tells whether the body is a stream that is worth keeping.
+pub(super) fn is_small(outbound: &Outbound) -> bool {
+    let Payload::Stream(None, body) = &outbound.payload else { return false };
+    body.size_hint().exact().is_some_and(|length| length <= KEEP)
+}
+
 /// Reads a small body whole, so that it can be sent again.
-pub(super) async fn keep_small(
-    attempt: &Attempt<'_>,
-    outbound: &mut Outbound,
-) -> Result<(), Problem> {
-    if let Payload::Stream(None, body) = &outbound.payload
-        && body.size_hint().exact().is_some_and(|length| length <= KEEP)
-    {
-        Box::pin(collect(attempt, outbound, KEEP)).await?;
-    }
-    Ok(())
+pub(super) fn keep<'a>(
+    attempt: &'a Attempt<'_>,
+    outbound: &'a mut Outbound,
+) -> Boxed<'a, Result<bool, Problem>> {
+    Box::pin(collect(attempt, outbound, KEEP))
 }
 
 /// Reads the body into memory, up to `limit` bytes. Returns false, and leaves a stream, when there is more.
