@@ -43,6 +43,7 @@ pub(crate) struct Running {
 /// Starts a gateway with a policy and a number of workers; it serves when this returns.
 pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
     let policy = Arc::new(loaded.policy);
+    allow_files(&policy);
     let http = listen(policy.listen.http, "listen.http")?;
     let admin = policy.admin.map(|address| listen(address, "admin")).transpose()?;
     let metrics = policy.metrics.map(|address| listen(address, "metrics")).transpose()?;
@@ -93,6 +94,28 @@ impl Running {
         if self.control.join().is_err() {
             tracing::error!("the control thread panicked");
         }
+    }
+}
+
+/// Raises the number of files that may be open to what the system allows: shells hand out 1,024, and each request needs
+/// two sockets.
+fn allow_files(policy: &Policy) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// Files beside sockets: the program, its log, epoll and timers of each thread, with room to spare.
+    const OTHERS: u64 = 100;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err()
+    {
+        tracing::warn!(?current, ?maximum, "the limit of open files could not be raised");
+    }
+    let needed = 2 * policy.limits.connections as u64 + OTHERS;
+    if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
+        tracing::warn!(
+            maximum,
+            needed,
+            "fewer files may be open than limits.connections needs; raise `ulimit -n`, or lower limits.connections"
+        );
     }
 }
 

@@ -66,3 +66,41 @@ impl Outbound {
         lambda_event::event_size_max(&self.head.headers, uri.path().len(), query, length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::lane::body::BufferBudget;
+
+    fn outbound(payload: Payload) -> Outbound {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer b"));
+        let uri = Uri::from_static("/orders/7?force=1");
+        Outbound {
+            head: Head { method: Method::DELETE, uri, headers },
+            payload,
+            progress: None,
+            repeatable: false,
+        }
+    }
+
+    #[test]
+    fn what_may_have_to_be_sent_again_goes_out_whole_each_time() {
+        let held = BufferBudget::new(100).take(4).unwrap();
+        let whole = Payload::Whole { bytes: Bytes::from_static(b"body"), _held: held };
+        for payload in [Payload::Empty, whole] {
+            let length = if matches!(payload, Payload::Empty) { 0 } else { 4 };
+            let mut outbound = outbound(payload);
+            for _ in 0..2 {
+                assert!(outbound.payload.can_send());
+                let request = outbound.request();
+                assert_eq!(request.method(), Method::DELETE);
+                assert_eq!(*request.uri(), "/orders/7?force=1");
+                assert_eq!(request.headers()["authorization"], "Bearer b");
+                assert_eq!(request.body().size_hint().exact(), Some(length));
+            }
+        }
+    }
+}
