@@ -17,8 +17,10 @@ use crate::{
 };
 
 pub(crate) mod slots;
+mod task;
 
-pub(crate) use slots::{Queue, Slot, Task, TaskState, Tasks};
+pub(crate) use slots::{Queue, Slot, Tasks};
+pub(crate) use task::{Task, TaskState};
 
 /// A response whose body is still to be read, with what it holds.
 #[derive(Debug)]

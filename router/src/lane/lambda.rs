@@ -5,13 +5,11 @@
 //! [`answer`]: whether the function ran decides whether the request may go elsewhere.
 
 use std::{
-    future::Future,
     net::IpAddr,
-    pin::Pin,
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -34,7 +32,12 @@ use crate::{
 };
 
 mod answer;
+mod breaker;
+mod finish;
 mod sign;
+
+use breaker::Breaker;
+use finish::FinishAnyway;
 
 pub(crate) use sign::SigningKeys;
 
@@ -44,10 +47,6 @@ const ANSWER_MAX: usize = 7 * 1024 * 1024;
 /// Bodies above this are converted, hashed and parsed off the worker's thread: at about 1 ns a byte for SHA-256 and
 /// JSON together, this much holds up the other requests of a worker by a fourth of a millisecond at most.
 const OFF_THREAD: usize = 256 * 1024;
-
-/// First and longest time that a broken lane is left alone. The first is short because most breaks are; the longest
-/// bounds how late a repaired function is noticed.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// One function as the gateway calls it.
 #[derive(Debug)]
@@ -122,75 +121,6 @@ struct InFlight(Arc<Function>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Leaves a lane alone after it proved broken, and lets one call through when the rest is over.
-///
-/// Only failures that say something of the next call count: a function that is missing or cannot be reached. A throttle
-/// or a failed request does not.
-#[derive(Debug)]
-struct Breaker {
-    since: Instant,
-    failures: AtomicU32,
-    open_until_ms: AtomicU64,
-    /// One call has been let through to see.
-    probing: AtomicBool,
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self {
-            since: Instant::now(),
-            failures: AtomicU32::new(0),
-            open_until_ms: AtomicU64::new(0),
-            probing: AtomicBool::new(false),
-        }
-    }
-}
-
-impl Breaker {
-    fn now_ms(&self) -> u64 {
-        self.since.elapsed().as_millis() as u64
-    }
-
-    fn is_closed(&self) -> bool {
-        self.failures.load(Relaxed) == 0 || self.open_until_ms.load(Relaxed) <= self.now_ms()
-    }
-
-    /// Like [`Breaker::is_closed`], but once a rest is over only one caller gets through until its answer is known.
-    fn lets_through(&self) -> bool {
-        if self.failures.load(Relaxed) == 0 {
-            return true;
-        }
-        let (until, now) = (self.open_until_ms.load(Relaxed), self.now_ms());
-        let probing = now + REST.0.as_millis() as u64;
-        let mine = until <= now
-            && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok();
-        if mine {
-            self.probing.store(true, Relaxed);
-        }
-        mine
-    }
-
-    /// Begins a rest, longer each time. One break is seen by many requests at once: the first of them counts.
-    fn failed(&self) {
-        let now = self.now_ms();
-        let resting = self.failures.load(Relaxed) != 0 && now < self.open_until_ms.load(Relaxed);
-        let probing = self.probing.swap(false, Relaxed);
-        if resting && !probing {
-            return;
-        }
-        let failures = self.failures.fetch_add(1, Relaxed);
-        let rest = REST.0.saturating_mul(1 << failures.min(16)).min(REST.1);
-        self.open_until_ms.store(now + rest.as_millis() as u64, Relaxed);
-    }
-
-    fn succeeded(&self) {
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-            self.probing.store(false, Relaxed);
-        }
     }
 }
 
@@ -455,65 +385,4 @@ async fn parse(
     tokio::task::spawn_blocking(move || answer::read(status, &headers, &body))
         .await
         .expect("reading an answer neither panics nor is aborted")
-}
-
-/// A future that is finished in the background when it is dropped early, for `grace` at most.
-struct FinishAnyway<F: Future + 'static> {
-    work: Option<Pin<Box<F>>>,
-    grace: Duration,
-}
-
-impl<F: Future + 'static> FinishAnyway<F> {
-    fn new(work: F, grace: Duration) -> Self {
-        Self { work: Some(Box::pin(work)), grace }
-    }
-}
-
-impl<F: Future + 'static> Future for FinishAnyway<F> {
-    type Output = F::Output;
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<F::Output> {
-        let work = self.work.as_mut().expect("not polled after it was ready");
-        let output = std::task::ready!(work.as_mut().poll(cx));
-        self.work = None;
-        std::task::Poll::Ready(output)
-    }
-}
-
-impl<F: Future + 'static> Drop for FinishAnyway<F> {
-    fn drop(&mut self) {
-        if let Some(work) = self.work.take() {
-            let grace = self.grace;
-            tokio::task::spawn_local(async move {
-                let _ = tokio::time::timeout(grace, work).await;
-            });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
-    async fn a_broken_lane_rests_then_one_call_probes_it() {
-        let breaker = Breaker::default();
-        assert!(breaker.lets_through());
-        breaker.failed();
-        assert!(!breaker.is_closed() && !breaker.lets_through());
-        tokio::time::advance(REST.0).await;
-        assert!(breaker.is_closed());
-        assert!(breaker.lets_through(), "one probe");
-        assert!(!breaker.lets_through(), "and no second one beside it");
-        breaker.failed();
-        tokio::time::advance(REST.0).await;
-        assert!(!breaker.is_closed(), "the second rest is longer");
-        tokio::time::advance(REST.0).await;
-        assert!(breaker.lets_through());
-        breaker.succeeded();
-        assert!(breaker.lets_through() && breaker.lets_through());
-    }
 }

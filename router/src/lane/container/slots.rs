@@ -7,114 +7,20 @@
 use std::{
     collections::VecDeque,
     fmt,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU32, Ordering::SeqCst},
+        atomic::{AtomicU32, Ordering::SeqCst},
     },
 };
 
-use http::HeaderValue;
 use policies::policy::Priority;
 use tokio::sync::oneshot;
+
+use super::{Task, TaskState};
 
 /// Up to how many tasks each is looked at; beyond, two are drawn and the less loaded of them wins, which comes close to
 /// the least loaded of all at a constant price (the power of two choices).
 const SCAN_MAX: usize = 8;
-
-/// One running container.
-#[derive(Debug)]
-pub(crate) struct Task {
-    /// What it is called: a task ARN's last part, or the upstream's address.
-    pub(crate) name: Arc<str>,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// The name in its certificate when it speaks TLS.
-    pub(crate) tls: Option<Arc<str>>,
-    /// How many requests it serves at once.
-    pub(crate) slots: u32,
-    /// Number by which workers find their connections to it; never used twice in a process.
-    pub(crate) key: u64,
-    busy: AtomicU32,
-    state: AtomicU8,
-}
-
-/// Whether a task is given requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum TaskState {
-    /// Known, not yet proven by a probe, or failed since.
-    Unproven = 0,
-    /// Answered its last probe.
-    Ready = 1,
-    /// Stopping: it finishes what it has.
-    Draining = 2,
-}
-
-impl Task {
-    /// Makes an unproven task.
-    pub(crate) fn new(
-        name: Arc<str>,
-        address: SocketAddr,
-        tls: Option<Arc<str>>,
-        slots: u32,
-        key: u64,
-    ) -> Self {
-        Self {
-            name,
-            address,
-            tls,
-            slots,
-            key,
-            busy: AtomicU32::new(0),
-            state: AtomicU8::new(TaskState::Unproven as u8),
-        }
-    }
-
-    /// Returns the `Host` of a request that came without one.
-    pub(crate) fn authority(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.address.to_string())
-            .expect("an address is made of header characters")
-    }
-
-    /// Returns whether it is given requests.
-    pub(crate) fn state(&self) -> TaskState {
-        match self.state.load(SeqCst) {
-            0 => TaskState::Unproven,
-            1 => TaskState::Ready,
-            _ => TaskState::Draining,
-        }
-    }
-
-    /// Sets whether it is given requests. [`Tasks::wake`] must follow when it became ready.
-    pub(crate) fn set_state(&self, state: TaskState) {
-        self.state.store(state as u8, SeqCst);
-    }
-
-    /// Stops giving it requests until a probe finds it alive: a connection to it failed. A draining task stays so.
-    pub(crate) fn fail(&self) {
-        let (from, to) = (TaskState::Ready as u8, TaskState::Unproven as u8);
-        // Losing the exchange means that somebody else changed the state meanwhile, which then stands.
-        let _ = self.state.compare_exchange(from, to, SeqCst, SeqCst);
-    }
-
-    /// Returns how many of its slots are taken.
-    pub(crate) fn busy(&self) -> u32 {
-        self.busy.load(SeqCst)
-    }
-
-    fn take(&self) -> bool {
-        self.state() == TaskState::Ready
-            && self
-                .busy
-                .fetch_update(SeqCst, SeqCst, |busy| (busy < self.slots).then_some(busy + 1))
-                .is_ok()
-    }
-
-    fn has_room(&self) -> bool {
-        self.state() == TaskState::Ready && self.busy() < self.slots
-    }
-}
 
 /// The tasks of one service as the control loop last saw them.
 #[derive(Debug)]
@@ -176,7 +82,7 @@ impl Drop for Slot {
         {
             return;
         }
-        self.task.busy.fetch_sub(1, SeqCst);
+        self.task.give();
         // A waiter may have come between the look above and the slot's return, and then saw it taken.
         if 0 < self.tasks.queue.waiting.load(SeqCst) {
             self.tasks.wake();
@@ -271,7 +177,7 @@ impl Tasks {
         if SCAN_MAX < self.list.len() {
             let pick = |n: u64| &self.list[(n % self.list.len() as u64) as usize];
             let (a, b) = (pick(draw), pick(draw >> 32));
-            let less = if load(a) <= load(b) { a } else { b };
+            let less = if a.load() <= b.load() { a } else { b };
             if usable(&less) && less.take() {
                 return Some(Slot::of(less, self));
             }
@@ -288,7 +194,7 @@ impl Tasks {
         while let Some(task) = rotated()
             .filter(usable)
             .filter(|task| task.has_room())
-            .min_by(|a, b| load(a).cmp(&load(b)))
+            .min_by(|a, b| a.load().cmp(&b.load()))
         {
             if task.take() {
                 return Some(Slot::of(task, self));
@@ -332,11 +238,6 @@ impl Tasks {
             slot.forget();
         }
     }
-}
-
-/// Share of its slots that a task has taken, in 1/65536, so that tasks of unlike sizes compare.
-fn load(task: &Task) -> u64 {
-    (u64::from(task.busy()) << 16) / u64::from(task.slots.max(1))
 }
 
 #[cfg(test)]

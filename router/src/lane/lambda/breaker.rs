@@ -1,0 +1,108 @@
+//! The circuit breaker of the Lambda lane.
+//!
+//! Without one, each request for a function that is missing or out of reach would pay for finding out again before it goes
+//! to a container.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// First and longest time that a broken lane is left alone. The first is short because most breaks are; the longest
+/// bounds how late a repaired function is noticed.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Leaves a lane alone after it proved broken, and lets one call through when the rest is over.
+///
+/// Only failures that say something of the next call count: a function that is missing or cannot be reached. A throttle
+/// or a failed request does not.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    since: Instant,
+    failures: AtomicU32,
+    open_until_ms: AtomicU64,
+    /// One call has been let through to see.
+    probing: AtomicBool,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            failures: AtomicU32::new(0),
+            open_until_ms: AtomicU64::new(0),
+            probing: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Breaker {
+    fn now_ms(&self) -> u64 {
+        self.since.elapsed().as_millis() as u64
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.failures.load(Relaxed) == 0 || self.open_until_ms.load(Relaxed) <= self.now_ms()
+    }
+
+    /// Like [`Breaker::is_closed`], but once a rest is over only one caller gets through until its answer is known.
+    pub(super) fn lets_through(&self) -> bool {
+        if self.failures.load(Relaxed) == 0 {
+            return true;
+        }
+        let (until, now) = (self.open_until_ms.load(Relaxed), self.now_ms());
+        let probing = now + REST.0.as_millis() as u64;
+        let mine = until <= now
+            && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok();
+        if mine {
+            self.probing.store(true, Relaxed);
+        }
+        mine
+    }
+
+    /// Begins a rest, longer each time. One break is seen by many requests at once: the first of them counts.
+    pub(super) fn failed(&self) {
+        let now = self.now_ms();
+        let resting = self.failures.load(Relaxed) != 0 && now < self.open_until_ms.load(Relaxed);
+        let probing = self.probing.swap(false, Relaxed);
+        if resting && !probing {
+            return;
+        }
+        let failures = self.failures.fetch_add(1, Relaxed);
+        let rest = REST.0.saturating_mul(1 << failures.min(16)).min(REST.1);
+        self.open_until_ms.store(now + rest.as_millis() as u64, Relaxed);
+    }
+
+    pub(super) fn succeeded(&self) {
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+            self.probing.store(false, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_broken_lane_rests_then_one_call_probes_it() {
+        let breaker = Breaker::default();
+        assert!(breaker.lets_through());
+        breaker.failed();
+        assert!(!breaker.is_closed() && !breaker.lets_through());
+        tokio::time::advance(REST.0).await;
+        assert!(breaker.is_closed());
+        assert!(breaker.lets_through(), "one probe");
+        assert!(!breaker.lets_through(), "and no second one beside it");
+        breaker.failed();
+        tokio::time::advance(REST.0).await;
+        assert!(!breaker.is_closed(), "the second rest is longer");
+        tokio::time::advance(REST.0).await;
+        assert!(breaker.lets_through());
+        breaker.succeeded();
+        assert!(breaker.lets_through() && breaker.lets_through());
+    }
+}
