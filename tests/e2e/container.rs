@@ -52,14 +52,16 @@ async fn a_post_that_says_it_may_be_repeated_is() {
     let gateway = Gateway::start(&containers_only(&[&a, &b], 4, "")).await;
     let mut wire = gateway.connect().await;
     let key = [("idempotency-key", "7")];
-    // Empty: a body that streams through can be sent once.
-    wire.send(request("POST", "/", &key, b"")).await;
+    // Small: a body that streams through can be sent once.
+    wire.send(request("POST", "/", &key, b"small body")).await;
     let (died, other) = tokio::select! {
         exchange = a.next() => (exchange, &b),
         exchange = b.next() => (exchange, &a),
     };
     drop(died);
-    other.next().await.reply("200 OK", &[], "saved").await;
+    let mut again = other.next().await;
+    assert_eq!(again.body().await.bytes, b"small body");
+    again.reply("200 OK", &[], "saved").await;
     assert_eq!(wire.answer("POST").await.text(), "saved");
 }
 
@@ -273,8 +275,11 @@ async fn a_busy_task_sends_a_post_elsewhere() {
     for sent in 1..=3 {
         let before = busy.requests();
         let mut wire = gateway.connect().await;
-        wire.send(request("POST", "/", &[], b"")).await;
-        app.next().await.reply("200 OK", &[], "saved").await;
+        wire.send(request("POST", "/path?query", &[], b"body")).await;
+        let mut exchange = app.next().await;
+        assert_eq!((&*exchange.method, &*exchange.target), ("POST", "/path?query"));
+        assert_eq!(exchange.body().await.bytes, b"body");
+        exchange.reply("200 OK", &[], "saved").await;
         assert_eq!(wire.answer("POST").await.text(), "saved");
         assert_eq!((busy.requests() - before, app.requests()), (1, 1 + sent));
     }
@@ -324,7 +329,7 @@ async fn an_answer_before_the_upload_has_ended_reaches_the_client() {
     let app = Upstream::start().await;
     let gateway = Gateway::start(&containers_only(&[&app], 1, "")).await;
     let mut wire = gateway.connect().await;
-    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\npart").await;
+    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\npart").await;
     let mut exchange = app.next().await;
     exchange.wire.send(response("413 Too Large", &[("connection", "close")], b"no")).await;
     drop(exchange);

@@ -141,12 +141,13 @@ async fn the_unchanged_demo_app_is_a_function_by_its_adapter() {
     assert_eq!(again.decision("start"), "warm");
     assert_eq!(again.head.names("x-pacer-"), ["x-pacer-decision"]);
     assert!(again.head.names("x-amz").is_empty(), "{again:?}");
-    // The gateway's count of what is billed is the adapter's word, within the milliseconds that round up.
+    // The gateway counts what the adapter tells, whose clock runs within the one that bills: it begins when the process
+    // does, not when it is asked for. Each invoke is rounded up on its own.
     let log = gateway.log(2).await;
     assert_eq!((&log[0]["cold_start"], &log[1]["cold_start"]), (&json!(true), &json!(false)));
     let told: i64 = log.iter().map(|line| line["billed_ms"].as_i64().unwrap()).sum();
     let billed = cloud.bill().await["functions"]["f"]["billed_ms"].as_i64().unwrap();
-    assert!((told - billed).abs() <= billed / 5 + 20, "told {told} ms, billed {billed} ms");
+    assert!(2 <= told && told <= billed + 2, "told {told} ms, billed {billed} ms");
     drop(gateway);
     cloud.stop().await;
 }

@@ -74,7 +74,7 @@ async fn an_upload_that_stalls_is_the_clients_fault() {
     let app = Upstream::start().await;
     let gateway = start(&app, "idle: 200ms").await;
     let mut wire = gateway.connect().await;
-    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbegun").await;
+    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nbegun").await;
     let exchange = app.next().await;
     assert_eq!(wire.answer("POST").await.problem(408, "client"), "request-failed");
     drop(exchange);
@@ -83,6 +83,21 @@ async fn an_upload_that_stalls_is_the_clients_fault() {
     wire.send(request("GET", "/", &[], b"")).await;
     app.next().await.reply("200 OK", &[], "next").await;
     assert_eq!(wire.answer("GET").await.text(), "next");
+}
+
+#[tokio::test]
+async fn a_small_upload_that_trickles_holds_no_slot() {
+    let app = Upstream::start().await;
+    let gateway = start(&app, "idle: 500ms").await;
+    let mut slow = gateway.connect().await;
+    slow.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbegun").await;
+    gateway.until_metric("pacer_requests_in_flight", &[], 1.0).await;
+    let mut quick = gateway.connect().await;
+    quick.send(request("GET", "/", &[], b"")).await;
+    app.next().await.reply("200 OK", &[], "quick").await;
+    assert_eq!(quick.answer("GET").await.text(), "quick");
+    slow.answer("POST").await.problem(408, "client");
+    assert_eq!(app.requests(), 1);
 }
 
 #[tokio::test]
