@@ -3,7 +3,7 @@
 //! A profile is a histogram of service times with logarithmic buckets: workers count into it without a lock, and the
 //! control loop turns what was added since its last look into an exponentially forgetting [`Profile`], from which
 //! quantiles are read. Buckets a fourth of an octave wide put a quantile within 19 % (2^(1/4)), which is enough to tell a
-//! sprinter from a marathon and keeps a profile at 84 counters.
+//! sprinter from a marathon and keeps a profile at 85 counters.
 
 use policies::decide::Belief;
 
@@ -16,8 +16,8 @@ const FIRST_US: u32 = 500;
 /// Octaves covered: 0.5 ms x 2^21 = 17.5 min, beyond Lambda's longest timeout of 15 min.
 const OCTAVES: u32 = 21;
 
-/// How many buckets a profile has.
-pub const BUCKETS: usize = (PER_OCTAVE * OCTAVES) as usize;
+/// How many buckets a profile has: the first one, and four to each octave.
+pub const BUCKETS: usize = (PER_OCTAVE * OCTAVES + 1) as usize;
 
 /// One counter a bucket; `C` is whatever counts (an atomic in a worker, a number in a merge).
 #[derive(Debug)]

@@ -20,3 +20,4 @@ mod routing;
 mod shutdown;
 mod slots;
 mod timeouts;
+mod tls;

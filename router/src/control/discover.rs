@@ -55,6 +55,10 @@ const PROVE_EVERY: Duration = Duration::from_millis(200);
 /// Consecutive failed probes after which a ready task is given no more requests; one may be a lost packet.
 const FAILURES_MAX: u32 = 2;
 
+/// Probes of a task that is not ready that fail before somebody is told, once: 2 s, because a container that is still
+/// starting refuses connections and that is no news.
+const FAILURES_TOLD: u32 = 10;
+
 /// A task as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -285,9 +289,12 @@ impl Fleet {
                     task.fail();
                 }
             }
-            (Err(_), TaskState::Unproven) => {
-                member.failures += 1;
+            (Err(error), TaskState::Unproven) => {
+                member.failures = member.failures.saturating_add(1);
                 member.probe_at = now + PROVE_EVERY;
+                if member.failures == FAILURES_TOLD {
+                    warn!(service = %self.name, task = %task.name, address = %task.address, error, "a task does not become ready");
+                }
             }
         }
     }
