@@ -21,41 +21,57 @@ struct Terminator {
     url: String,
     /// The authority's certificate, for `SSL_CERT_FILE`.
     authority: &'static str,
+    /// Removed with the authority's certificate in it.
     _directory: TempDir,
-    _task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Terminator {
     async fn start(upstream: &Upstream) -> Self {
-        let mut params = CertificateParams::new(vec![]).unwrap();
+        let mut params =
+            CertificateParams::new(vec![]).expect("a certificate, a file and a port of its own");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &authority).unwrap();
+        let authority = CertifiedIssuer::self_signed(
+            params,
+            KeyPair::generate().expect("a certificate, a file and a port of its own"),
+        )
+        .expect("a certificate, a file and a port of its own");
+        let key = KeyPair::generate().expect("a certificate, a file and a port of its own");
+        let params = CertificateParams::new(vec!["localhost".to_owned()])
+            .expect("a certificate, a file and a port of its own");
+        let certificate = params
+            .signed_by(&key, &authority)
+            .expect("a certificate, a file and a port of its own");
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(
                 vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+                PrivateKeyDer::try_from(key.serialize_der())
+                    .expect("a certificate, a file and a port of its own"),
             )
-            .unwrap();
-        let directory = TempDir::new().unwrap();
+            .expect("a certificate, a file and a port of its own");
+        let directory = TempDir::new().expect("a certificate, a file and a port of its own");
         let file = directory.path().join("authority.pem");
-        std::fs::write(&file, authority.pem()).unwrap();
+        std::fs::write(&file, authority.pem())
+            .expect("a certificate, a file and a port of its own");
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a certificate, a file and a port of its own");
+        let url = format!(
+            "https://localhost:{}",
+            listener.local_addr().expect("a certificate, a file and a port of its own").port()
+        );
         let behind = address(&upstream.url());
         let task = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), behind));
         let authority = Box::leak(file.display().to_string().into_boxed_str());
-        Self { url, authority, _directory: directory, _task: task }
+        Self { url, authority, _directory: directory, task }
     }
 }
 
 impl Drop for Terminator {
     fn drop(&mut self) {
-        self._task.abort();
+        self.task.abort();
     }
 }
 
@@ -73,7 +89,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, behind: SocketAddr)
 
 fn upstream_policy(url: &str) -> String {
     format!(
-        "services:\n  s:\n    container: {{ upstreams: ['{url}'], requests_per_task: 4, probe: {{ interval: 100ms }} }}\n\
+        "services:\n  s:\n    container: {{ upstreams: ['{url}'], requests_pertask: 4, probe: {{ interval: 100ms }} }}\n\
          routes:\n  - {{ match: {{}}, service: s }}\n"
     )
 }
