@@ -38,6 +38,7 @@ mod reply;
 pub(crate) mod timer;
 
 use exchange::Exchange;
+use head::Seen;
 use problem::Problem;
 use reply::Reply;
 use timer::Timer;
@@ -86,7 +87,8 @@ async fn serve(
     body: &mut Option<Incoming>,
 ) -> Result<Reply, Problem> {
     let world = exchange.world.clone();
-    head::check(&parts)?;
+    let seen = Seen::of(&parts.headers);
+    head::check(&parts, &seen)?;
     head::normalise_path(&mut parts.uri)?;
 
     let found = {
@@ -107,8 +109,8 @@ async fn serve(
     exchange.outcome.size = size_of(&parts.headers, &parts.uri, route);
     client.ends_by(exchange.arrived + route.timeouts.total);
 
-    let mut facts = head::facts(&parts, body.as_ref());
-    head::prepare(&mut parts.headers, client, exchange.request_id.header());
+    let mut facts = head::facts(&parts, &seen, body.as_ref());
+    head::prepare(&mut parts.headers, &seen, client, exchange.request_id.header());
     exchange.address = head::client_address(&parts.headers, client);
     let attempt = Attempt {
         worker: &client.worker,

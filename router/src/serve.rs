@@ -199,6 +199,9 @@ impl WorkerParts {
     fn run(self) {
         let runtime = Builder::new_current_thread()
             .enable_all()
+            // Under load, more connections are served between two looks at the sockets: fewer system calls. At some 10 us
+            // each, the last one waits 3 ms at most.
+            .event_interval(256)
             // For events too large to convert on the worker's own thread, and for names to look up.
             .max_blocking_threads(4)
             .build_local(LocalOptions::default())

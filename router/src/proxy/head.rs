@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -24,25 +24,73 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// A request's name, the same in every hop's log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Which headers with a meaning for a proxy a message has.
+///
+/// Found in one pass over it, because most messages have hardly any: looking each of them up costs more than the rest of
+/// this file.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    hosts: u8,
+    connection: bool,
+    /// Anything else that concerns one hop only.
+    hop: bool,
+    te: bool,
+    transfer_encoding: bool,
+    upgrade: bool,
+    trailer: bool,
+    grpc: bool,
+    /// `x-pacer-*`.
+    own: bool,
+    /// Something about where it came from.
+    origin: bool,
+}
+
+impl Seen {
+    /// Looks through a message's headers.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "host" => seen.hosts = seen.hosts.saturating_add(1),
+                "connection" => seen.connection = true,
+                "content-type" => seen.grpc |= value.as_bytes().starts_with(b"application/grpc"),
+                "trailer" => seen.trailer = true,
+                "te" => (seen.te, seen.hop) = (true, true),
+                "transfer-encoding" => (seen.transfer_encoding, seen.hop) = (true, true),
+                "upgrade" => (seen.upgrade, seen.hop) = (true, true),
+                "keep-alive"
+                | "proxy-connection"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "expect" => seen.hop = true,
+                text => {
+                    seen.own |= text.starts_with(lambda_event::report::PREFIX);
+                    seen.origin |= is_origin(text);
+                }
+            }
+        }
+        seen
+    }
+}
+
 /// Checks what hyper lets pass.
 ///
 /// RFC 9112 section 3.2: a request without a host, or with two, must be answered 400; two readers of it could disagree
 /// about where it goes.
-pub(super) fn check(parts: &Parts) -> Result<(), Problem> {
+pub(super) fn check(parts: &Parts, seen: &Seen) -> Result<(), Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::bad_request("CONNECT is not served: this is no forward proxy"));
     }
     // The body would be sent on without the coding that this says it has.
     let coded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if parts.headers.get_all(TRANSFER_ENCODING).iter().any(coded) {
+    if seen.transfer_encoding && parts.headers.get_all(TRANSFER_ENCODING).iter().any(coded) {
         return Err(Problem::not_implemented("no transfer coding but chunked is served"));
     }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host,
+    let host = match (parts.headers.get(HOST), seen.hosts) {
+        (Some(host), 1) => host,
+        (Some(_), _) => return Err(Problem::bad_request("the request has two Host headers")),
         (None, _) if parts.version == Version::HTTP_10 => return Ok(()),
         (None, _) => return Err(Problem::bad_request("the request has no Host header")),
-        (Some(_), Some(_)) => return Err(Problem::bad_request("the request has two Host headers")),
     };
     host.to_str().map_err(|_| Problem::bad_request("the Host header is not a host name"))?;
     // Absolute form: RFC 9112 section 3.2.2 lets its authority win; one that differs from Host is no honest request.
@@ -80,7 +128,7 @@ pub(super) fn normalise_path(uri: &mut Uri) -> Result<(), Problem> {
 }
 
 /// Returns what rules a lane in or out.
-pub(super) fn facts(parts: &Parts, body: Option<&Incoming>) -> Facts {
+pub(super) fn facts(parts: &Parts, seen: &Seen, body: Option<&Incoming>) -> Facts {
     let headers = &parts.headers;
     let body = match body.filter(|body| !body.is_end_stream()).map(|body| body.size_hint().exact())
     {
@@ -94,11 +142,9 @@ pub(super) fn facts(parts: &Parts, body: Option<&Incoming>) -> Facts {
     };
     Facts {
         body,
-        upgrade: asks_for_upgrade(headers),
-        grpc: headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
-        trailers: headers.contains_key(TRAILER),
+        upgrade: seen.upgrade && asks_for_upgrade(headers),
+        grpc: seen.grpc,
+        trailers: seen.trailer,
     }
 }
 
@@ -115,16 +161,21 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Takes off what must not cross, and adds what a backend wants to know.
-pub(super) fn prepare(headers: &mut HeaderMap, client: &Client, request_id: HeaderValue) {
-    let wants_trailers = headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
+pub(super) fn prepare(
+    headers: &mut HeaderMap,
+    seen: &Seen,
+    client: &Client,
+    request_id: HeaderValue,
+) {
+    let wants_trailers = seen.te && headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
     // Room for the four that follow: the map would otherwise grow twice.
     headers.reserve(4);
     let host = headers.get(HOST).cloned();
-    let claims_origin = strip(headers);
+    strip_seen(headers, seen);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if claims_origin {
+    if seen.origin {
         let chain =
             joined(headers, &FORWARDED_FOR, &client.address_text).filter(|_| client.trusted);
         if !client.trusted {
@@ -180,33 +231,17 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> Option<
 }
 
 /// Takes off hop-by-hop headers (RFC 9110 section 7.6.1), those that `Connection` names, `Expect`, which is answered
-/// here, and everything `x-pacer-*`, which only Pacer may say. Used both ways. Returns whether the message says
-/// something about where it came from.
-///
-/// One look over the names first: most messages have nothing to take off but `connection`.
-pub(super) fn strip(headers: &mut HeaderMap) -> bool {
-    let (mut connection, mut hop, mut own, mut origin) = (false, false, false, false);
-    for name in headers.keys() {
-        match name.as_str() {
-            "connection" => connection = true,
-            "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "expect" => hop = true,
-            text => {
-                own |= text.starts_with(lambda_event::report::PREFIX);
-                origin |= is_origin(text);
-            }
-        }
-    }
-    if connection {
+/// here, and everything `x-pacer-*`, which only Pacer may say. Used both ways.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let seen = Seen::of(headers);
+    strip_seen(headers, &seen);
+}
+
+fn strip_seen(headers: &mut HeaderMap, seen: &Seen) {
+    if seen.connection {
         strip_named(headers);
     }
-    if hop {
+    if seen.hop {
         for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"]
         {
             headers.remove(name);
@@ -215,7 +250,7 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
             headers.remove(name);
         }
     }
-    if own {
+    if seen.own {
         let ours: Vec<HeaderName> = headers
             .keys()
             .filter(|name| name.as_str().starts_with(lambda_event::report::PREFIX))
@@ -225,7 +260,6 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
             headers.remove(name);
         }
     }
-    origin
 }
 
 /// Takes off `Connection` and what it names.
