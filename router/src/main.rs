@@ -19,10 +19,6 @@ mod socket;
 mod telemetry;
 mod world;
 
-/// Measured against the system's allocator in ARCHITECTURE.md: workers allocate and free on one thread each.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::main()
 }

@@ -138,8 +138,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 
     let service = {
         let client = client.clone();
-        // On the heap while it runs: an idle connection would otherwise keep room for its state, some 3 KiB.
-        service_fn(move |request| Box::pin(proxy::handle(client.clone(), request)))
+        service_fn(move |request| proxy::handle(client.clone(), request))
     };
     let mut builder = http1::Builder::new();
     builder.max_buf_size(request_head);
