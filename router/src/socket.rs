@@ -1,7 +1,7 @@
 //! A stream as hyper reads and writes it.
 //!
-//! hyper hands over a head and a body as separate pieces. Writing them with `writev` costs more than copying a few KiB
-//! into one `send` (measured: 4 % of a whole small request); letting hyper copy them keeps a buffer as large as the
+//! hyper hands over a head and a body as separate pieces. Writing them with `writev` takes a longer path
+//! through the kernel than copying a few KiB into one `send`; letting hyper copy them keeps a buffer as large as the
 //! largest body for the life of each connection. So small writes are gathered here, in a buffer of the thread, and large
 //! ones go out as they are.
 
@@ -16,7 +16,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Up to how many bytes are gathered: a copy of this much costs about as much as `writev` does over `send`.
+/// Up to how many bytes are gathered: a head and a small body. Doubled, the copy of larger bodies begins to show.
 const GATHER_MAX: usize = 8 * 1024;
 
 thread_local! {
