@@ -89,7 +89,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, behind: SocketAddr)
 
 fn upstream_policy(url: &str) -> String {
     format!(
-        "services:\n  s:\n    container: {{ upstreams: ['{url}'], requests_pertask: 4, probe: {{ interval: 100ms }} }}\n\
+        "services:\n  s:\n    container: {{ upstreams: ['{url}'], requests_per_task: 4, probe: {{ interval: 100ms }} }}\n\
          routes:\n  - {{ match: {{}}, service: s }}\n"
     )
 }
