@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, Uri};
 use predictor::outcome::Spill;
 
 pub(crate) mod body;
+pub(crate) mod budget;
 pub(crate) mod container;
 pub(crate) mod lambda;
 pub(crate) mod pool;

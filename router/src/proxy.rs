@@ -179,7 +179,7 @@ async fn dispatch(
     exchange: &mut Exchange,
 ) -> Result<Reply, Problem> {
     let Some(mut lane) = decision.lane else {
-        return Err(Problem::refused(decision.refusal().unwrap_or(Refusal::Unavailable), decision));
+        return Err(Problem::refused(decision.refusal().unwrap_or(Refusal::Unavailable)));
     };
     attempt.worker.earn_retry(attempt.route);
     let mut failed_task = None;

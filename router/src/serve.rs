@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    lane::body::BufferBudget,
+    lane::budget::BufferBudget,
     telemetry::{access_log::AccessLog, shard::Shard},
     world::World,
 };

@@ -24,7 +24,8 @@ use tokio::time::Instant;
 use crate::{
     lane::{
         Endpoint, Execution, Failure,
-        body::{Buffered, Outgoing},
+        body::Outgoing,
+        budget::Buffered,
         pool::{self, Connection, Target},
     },
     proxy::{Attempt, Head, Outbound, REQUEST_ID},

@@ -72,7 +72,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::lane::body::BufferBudget;
+    use crate::lane::budget::BufferBudget;
 
     fn outbound(payload: Payload) -> Outbound {
         let mut headers = HeaderMap::new();

@@ -8,7 +8,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use policies::decide::{Decision, Lane, Refusal};
+use policies::decide::{Lane, Refusal};
 use predictor::outcome::{End, Spill};
 
 use super::{
@@ -97,7 +97,7 @@ impl Problem {
     }
 
     /// No lane was chosen.
-    pub(super) const fn refused(refusal: Refusal, _decision: Decision) -> Self {
+    pub(super) const fn refused(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TooLarge => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,

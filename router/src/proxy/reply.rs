@@ -27,7 +27,8 @@ use super::{
     head::{self, REQUEST_ID},
 };
 use crate::lane::{
-    body::{self, Buffered},
+    body,
+    budget::Buffered,
     container::{self, Slot},
     lambda::Invoked,
     pool::Connection,

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    lane::{body::BufferBudget, pool::Pool},
+    lane::{budget::BufferBudget, pool::Pool},
     serve::connection::Client,
     telemetry::{access_log::LogBuffer, shard::Shard},
     world::{LocalWorld, World},
