@@ -23,6 +23,7 @@ mod json;
 pub mod report;
 pub mod request;
 pub mod response;
+pub mod time;
 pub mod warm_up;
 
 pub use request::{EventError, Request, RequestContext, event_size_max, read_event, write_event};

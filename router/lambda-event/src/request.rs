@@ -5,7 +5,6 @@
 
 mod query;
 mod read;
-mod time;
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -14,7 +13,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Version};
 
 pub use self::read::{EventError, RequestContext, read_event};
-use crate::{body, headers, json};
+use crate::{body, headers, json, time};
 
 /// What an event says about one HTTP request.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +124,7 @@ fn write_context(out: &mut Vec<u8>, request: &Request<'_>, method: &Method, path
     out.extend_from_slice(br#""},"requestId":"#);
     json::string(out, request.request_id);
     out.extend_from_slice(br#","routeKey":"$default","stage":"$default","time":""#);
-    time::write(out, request.epoch_ms / 1000);
+    time::write_log_time(out, request.epoch_ms / 1000);
     out.extend_from_slice(br#"","timeEpoch":"#);
     out.extend_from_slice(itoa::Buffer::new().format(request.epoch_ms).as_bytes());
     out.push(b'}');

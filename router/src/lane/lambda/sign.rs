@@ -10,6 +10,7 @@ use std::{
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use lambda_event::time::Utc;
 use sha2::{Digest, Sha256};
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
@@ -173,23 +174,8 @@ fn seconds(at: SystemTime) -> u64 {
 
 /// Formats Unix time as `20261121T235959Z`.
 fn timestamp(seconds: u64) -> String {
-    let (days, of_day) = ((seconds / DAY).cast_signed(), seconds % DAY);
-    // Howard Hinnant's civil_from_days, https://howardhinnant.github.io/date_algorithms.html, for days after 1970.
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let of_era = z - era * 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60
-    )
+    let Utc { year, month, day, hour, minute, second } = Utc::from_unix(seconds);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Written straight into the buffer, because a line is written for every request.
 
+use lambda_event::time::Utc;
+
 /// Appends `text` as a JSON string (RFC 8259 section 7: quote, backslash and U+0000 to U+001F are escaped).
 ///
 /// DEL and the line separators U+2028 and U+2029 are escaped too: they are legal JSON, but move a terminal's cursor or
@@ -44,39 +46,21 @@ pub(super) fn decimal_ms(out: &mut Vec<u8>, us: u32) {
 
 /// Appends microseconds of Unix time in RFC 3339 with milliseconds, in UTC.
 pub(crate) fn timestamp(out: &mut Vec<u8>, unix_us: u64) {
-    let seconds = unix_us / 1_000_000;
-    let (year, month, day) = civil(seconds / 86_400);
-    let of_day = (seconds % 86_400) as u32;
-    digits::<4>(out, year);
+    let Utc { year, month, day, hour, minute, second } = Utc::from_unix(unix_us / 1_000_000);
+    digits::<4>(out, year as u32);
     out.push(b'-');
-    digits::<2>(out, month);
+    digits::<2>(out, month.into());
     out.push(b'-');
-    digits::<2>(out, day);
+    digits::<2>(out, day.into());
     out.push(b'T');
-    digits::<2>(out, of_day / 3600);
+    digits::<2>(out, hour.into());
     out.push(b':');
-    digits::<2>(out, of_day / 60 % 60);
+    digits::<2>(out, minute.into());
     out.push(b':');
-    digits::<2>(out, of_day % 60);
+    digits::<2>(out, second.into());
     out.push(b'.');
     digits::<3>(out, (unix_us / 1000 % 1000) as u32);
     out.push(b'Z');
-}
-
-/// Returns year, month and day of a day counted from 1 January 1970.
-///
-/// Howard Hinnant's `civil_from_days` (chrono-Compatible Low-Level Date Algorithms), for days from 1970 on: years are
-/// counted from 1 March, so that the leap day is a year's last, in eras of 400 years (146,097 days).
-fn civil(days: u64) -> (u32, u32, u32) {
-    let days = days + 719_468;
-    let of_era = days % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + days / 146_097 * 400 + u64::from(month <= 2);
-    (year as u32, month as u32, day as u32)
 }
 
 fn digits<const N: usize>(out: &mut Vec<u8>, mut value: u32) {
