@@ -13,6 +13,8 @@ use policies::{
 /// What became of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
+    /// Which policy `route` is an index of: they are counted from 0, and each reload brings another.
+    pub policy: u32,
     /// Route it matched; `None` when no route did, or when it was malformed.
     pub route: Option<RouteId>,
     /// What was decided; `None` when it ended before that.

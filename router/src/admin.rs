@@ -101,7 +101,7 @@ async fn decisions(
             );
         }
     };
-    pretty(&views::decisions(&shared.world().policy, &shared.recent(limit)))
+    pretty(&views::decisions(&shared, limit))
 }
 
 /// Answers with JSON laid out for people: these answers are small, and read in terminals.

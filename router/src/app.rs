@@ -140,16 +140,14 @@ fn control(
         .build()
         .expect("a runtime of one thread needs only file descriptors");
     runtime.block_on(async {
-        let world = match Control::first_world(&policy).await {
+        let world = match Control::first_world(&policy, workers).await {
             Ok(world) => Arc::new(world),
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
             }
         };
-        let shards: Vec<_> = (0..workers)
-            .map(|_| Arc::new(Shard::new(policy.routes.len(), &world.beliefs)))
-            .collect();
+        let shards: Vec<_> = (0..workers).map(|worker| Arc::new(Shard::new(worker))).collect();
         let (publish, worlds) = watch::channel(world.clone());
         let control = Control::new(policy, shards.clone(), publish, recent, world);
         let shared = control.shared();

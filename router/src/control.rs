@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     lane::{Endpoint, container::Tasks, lambda::Function, lambda::SigningKeys},
-    telemetry::shard::Shard,
+    telemetry::{series::Table, shard::Shard},
     world::{Beliefs, Endpoints, World},
 };
 
@@ -91,7 +91,7 @@ impl Control {
         first: Arc<World>,
     ) -> Self {
         let now = Instant::now();
-        let shared = Arc::new(Shared::new(publish.subscribe(), shards, policy.services.len()));
+        let shared = Arc::new(Shared::new(publish.subscribe(), shards));
         let fleets = policy.services.iter().zip(&first.endpoints).enumerate();
         let fleets = fleets.filter_map(|(index, (service, endpoints))| {
             let container = service.container.as_ref()?;
@@ -100,7 +100,7 @@ impl Control {
         });
         Self {
             fleets: fleets.collect(),
-            learner: Learner::new(&policy, first.beliefs.len()),
+            learner: Learner::new(&policy),
             learned: now,
             keys: Keys::new(first.keys.is_some()),
             aws: None,
@@ -123,7 +123,7 @@ impl Control {
     ///
     /// # Errors
     /// When the policy needs AWS and no region is known, or its endpoint is not a URL.
-    pub(crate) async fn first_world(policy: &Arc<Policy>) -> anyhow::Result<World> {
+    pub(crate) async fn first_world(policy: &Arc<Policy>, workers: usize) -> anyhow::Result<World> {
         let aws = if Aws::is_needed(policy) { Some(Aws::load(policy).await?) } else { None };
         let mut endpoints = Vec::with_capacity(policy.services.len());
         for service in &policy.services {
@@ -149,8 +149,14 @@ impl Control {
             }
             _ => None,
         };
-        let beliefs = Arc::new(learn::priors(policy));
-        Ok(World { policy: policy.clone(), beliefs, endpoints: endpoints.into(), keys })
+        Ok(World {
+            policy: policy.clone(),
+            beliefs: Arc::new(learn::priors(policy)),
+            endpoints: endpoints.into(),
+            keys,
+            counters: (0..workers).map(|_| Table::new(policy)).collect(),
+            generation: 0,
+        })
     }
 
     /// Runs until `stop`. Jobs still under way are dropped with it.
@@ -222,7 +228,7 @@ impl Control {
             return None;
         }
         self.learned = now;
-        self.learner.learn(&self.policy, self.shared.shards(), elapsed).map(Arc::new)
+        self.learner.learn(&self.policy, &self.world.counters, elapsed).map(Arc::new)
     }
 
     /// Asks for credentials before they expire, and returns what that changed.
@@ -261,7 +267,7 @@ impl Control {
             Ok(Report::Listed(place, Err(error))) => {
                 let fleet = &mut self.fleets[place];
                 fleet.not_listed(&error, now);
-                self.shared.stats().count_discovery_error(fleet.service());
+                self.shared.stats().count_discovery_error(fleet.name());
             }
             Ok(Report::Probed(place, key, result)) => self.fleets[place].probed(key, result, now),
             Ok(Report::Keys(result)) => {
@@ -293,6 +299,8 @@ impl Control {
             beliefs: beliefs.unwrap_or_else(|| old.beliefs.clone()),
             endpoints: endpoints.unwrap_or_else(|| old.endpoints.clone()),
             keys: keys.map_or_else(|| old.keys.clone(), Renewal::into_keys),
+            counters: old.counters.clone(),
+            generation: old.generation,
         });
         self.world = world.clone();
         self.publish.send_replace(world);

@@ -18,7 +18,7 @@ use crate::{
         lambda::Function,
         next_key,
     },
-    telemetry::shard::Shard,
+    telemetry::{series::Table, shard::Shard},
     world::{Endpoints, World},
 };
 
@@ -50,6 +50,9 @@ routes:
   - { match: { path_prefix: /reports/ }, service: report, class: marathon }
 "#;
 
+/// How many workers these worlds are for.
+pub(crate) const WORKERS: usize = 2;
+
 /// Loads a policy of one file.
 pub(crate) fn policy(text: &str) -> Arc<Policy> {
     let loaded = load("policy.yaml", &MemorySource::file("policy.yaml", text));
@@ -71,12 +74,19 @@ pub(crate) fn world(policy: &Arc<Policy>) -> World {
         Endpoints { function: service.lambda.as_ref().map(function), tasks }
     });
     let endpoints = endpoints.collect();
-    World { policy: policy.clone(), beliefs: Arc::new(priors(policy)), endpoints, keys: None }
+    World {
+        policy: policy.clone(),
+        beliefs: Arc::new(priors(policy)),
+        endpoints,
+        keys: None,
+        counters: (0..WORKERS).map(|_| Table::new(policy)).collect(),
+        generation: 0,
+    }
 }
 
-/// Makes a worker's counters.
-pub(crate) fn shard(world: &World) -> Arc<Shard> {
-    Arc::new(Shard::new(world.policy.routes.len(), &world.beliefs))
+/// Makes the counters of a worker, by its number.
+pub(crate) fn shard(worker: usize) -> Arc<Shard> {
+    Arc::new(Shard::new(worker))
 }
 
 /// Returns the route with a name that ends in `name`.
@@ -88,6 +98,7 @@ pub(crate) fn route(policy: &Policy, name: &str) -> RouteId {
 /// Returns what a request that went well leaves behind.
 pub(crate) fn outcome(world: &World, route: RouteId, lane: Lane, service_us: u32) -> Outcome {
     Outcome {
+        policy: world.generation,
         route: Some(route),
         decision: Some(decision(world, route)),
         lane: Some(lane),

@@ -6,6 +6,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod exposition;
+pub(crate) mod series;
 pub(crate) mod shard;
 
 /// What a metric's value means.

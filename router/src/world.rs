@@ -7,12 +7,15 @@ use std::{rc::Rc, sync::Arc};
 
 use policies::{
     decide::Belief,
-    policy::{Policy, RouteId, ServiceId},
+    policy::{Policy, Route, RouteId, ServiceId},
 };
 
-use crate::lane::{
-    container::Tasks,
-    lambda::{Function, SigningKeys},
+use crate::{
+    lane::{
+        container::Tasks,
+        lambda::{Function, SigningKeys},
+    },
+    telemetry::series::Table,
 };
 
 /// Everything that routing, deciding and dispatching reads.
@@ -26,6 +29,10 @@ pub(crate) struct World {
     pub(crate) endpoints: Box<[Endpoints]>,
     /// What signs calls of Lambda; `None` until there are credentials.
     pub(crate) keys: Option<Arc<SigningKeys>>,
+    /// Where requests are counted by route, by worker.
+    pub(crate) counters: Arc<[Table]>,
+    /// Which policy this is, counted from 0: each reload brings another.
+    pub(crate) generation: u32,
 }
 
 impl World {
@@ -51,6 +58,11 @@ pub(crate) struct Endpoints {
 /// How many powers of two a size hint is sorted into; sizes beyond the last share it.
 pub(crate) const SIZES: usize = 16;
 
+/// Returns how many profiles a route is learned in.
+pub(crate) fn sizes(route: &Route) -> usize {
+    if route.auto.size_by.is_some() { SIZES } else { 1 }
+}
+
 /// What is expected, by route and size.
 #[derive(Debug)]
 pub(crate) struct Beliefs {
@@ -66,8 +78,7 @@ impl Beliefs {
         let mut beliefs = Vec::new();
         for (index, route) in policy.routes.iter().enumerate() {
             starts.push(u32::try_from(beliefs.len()).expect("at most 65,536 routes of 16 sizes"));
-            let sizes = if route.auto.size_by.is_some() { SIZES } else { 1 };
-            for size in 0..sizes {
+            for size in 0..sizes(route) {
                 beliefs.push(belief(RouteId(index as u16), size as u8));
             }
         }
@@ -79,13 +90,8 @@ impl Beliefs {
         &self.beliefs[self.place(route, size)]
     }
 
-    /// Returns the index of the profile of `route` and `size`, the same in every worker's shard.
-    pub(crate) fn place(&self, route: RouteId, size: u8) -> usize {
+    /// Returns the index of the profile of `route` and `size` among all of the policy.
+    fn place(&self, route: RouteId, size: u8) -> usize {
         self.starts[usize::from(route.0)] as usize + usize::from(size)
-    }
-
-    /// Returns how many profiles there are.
-    pub(crate) fn len(&self) -> usize {
-        self.beliefs.len()
     }
 }

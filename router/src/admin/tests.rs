@@ -13,18 +13,16 @@ use crate::{control::Control, fixture};
 fn state() -> AdminState {
     let policy = fixture::policy(fixture::POLICY);
     let mut world = fixture::world(&policy);
-    let shard = fixture::shard(&world);
+    let shard = fixture::shard(0);
     let mut outcome =
         fixture::outcome(&world, fixture::route(&policy, "/render"), Lane::Container, 40_000);
     outcome.size = 2;
     for _ in 0..60 {
-        shard.count(&outcome, &world.beliefs);
+        shard.count(&outcome, &world);
     }
-    let mut learner = crate::control::learn::Learner::new(&policy, world.beliefs.len());
+    let mut learner = crate::control::learn::Learner::new(&policy);
     world.beliefs = Arc::new(
-        learner
-            .learn(&policy, std::slice::from_ref(&shard), std::time::Duration::from_secs(1))
-            .unwrap(),
+        learner.learn(&policy, &world.counters, std::time::Duration::from_secs(1)).unwrap(),
     );
     let world = Arc::new(world);
     let (publish, _) = watch::channel(world.clone());

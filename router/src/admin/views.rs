@@ -169,32 +169,38 @@ fn dollars(has_lane: bool, cost: PicoUsd) -> Value {
     if has_lane { cost.to_string().into() } else { Value::Null }
 }
 
-/// Returns what became of requests, in the fields of the access log.
-pub(super) fn decisions(policy: &Policy, outcomes: &[Outcome]) -> Value {
-    let outcomes = outcomes.iter().map(|outcome| {
-        let route = outcome.route.map(|id| policy.route(id));
-        let decision = outcome.decision.as_ref();
-        let ruled_out = decision.into_iter().flat_map(|decision| decision.ruled_out.iter());
-        json!({
-            "ts": rfc3339(SystemTime::UNIX_EPOCH + Duration::from_micros(outcome.arrived_us)),
-            "route": route.map(|route| &*route.name),
-            "service": route.map(|route| &*policy.service(route.service).name),
-            "class": decision.map(|decision| decision.class.as_str()),
-            "decided": decision.map(|decision| decision.lane.map_or("refuse", Lane::as_str)),
-            "reason": decision.map(|decision| decision.reason.as_str()),
-            "ruled_out": ruled_out.map(|(lane, cause)| format!("{}:{}", lane.as_str(), cause.as_str())).collect::<Vec<_>>(),
-            "lane": outcome.lane.map(Lane::as_str),
-            "spill": outcome.spill.map(Spill::as_str),
-            "status": outcome.status,
-            "end": outcome.end.as_str(),
-            "queue_ms": milliseconds(outcome.queue_wait_us),
-            "service_ms": milliseconds(outcome.service_us),
-            "total_ms": milliseconds(outcome.total_us),
-            "retries": outcome.retries,
-            "cold_start": outcome.usage.cold_start,
-        })
-    });
+/// Returns what became of the last requests, up to `limit` and newest first, in the fields of the access log. Those of a
+/// policy that was replaced long ago are left out.
+pub(super) fn decisions(shared: &Shared, limit: usize) -> Value {
+    let outcomes = shared.recent(limit);
+    let outcomes = outcomes
+        .iter()
+        .filter_map(|outcome| Some(decision(&*shared.policy(outcome.policy)?, outcome)));
     outcomes.collect()
+}
+
+fn decision(policy: &Policy, outcome: &Outcome) -> Value {
+    let route = outcome.route.map(|id| policy.route(id));
+    let decision = outcome.decision.as_ref();
+    let ruled_out = decision.into_iter().flat_map(|decision| decision.ruled_out.iter());
+    json!({
+        "ts": rfc3339(SystemTime::UNIX_EPOCH + Duration::from_micros(outcome.arrived_us)),
+        "route": route.map(|route| &*route.name),
+        "service": route.map(|route| &*policy.service(route.service).name),
+        "class": decision.map(|decision| decision.class.as_str()),
+        "decided": decision.map(|decision| decision.lane.map_or("refuse", Lane::as_str)),
+        "reason": decision.map(|decision| decision.reason.as_str()),
+        "ruled_out": ruled_out.map(|(lane, cause)| format!("{}:{}", lane.as_str(), cause.as_str())).collect::<Vec<_>>(),
+        "lane": outcome.lane.map(Lane::as_str),
+        "spill": outcome.spill.map(Spill::as_str),
+        "status": outcome.status,
+        "end": outcome.end.as_str(),
+        "queue_ms": milliseconds(outcome.queue_wait_us),
+        "service_ms": milliseconds(outcome.service_us),
+        "total_ms": milliseconds(outcome.total_us),
+        "retries": outcome.retries,
+        "cold_start": outcome.usage.cold_start,
+    })
 }
 
 /// Returns the policy in force, with everything inherited written out.

@@ -140,6 +140,11 @@ impl Fleet {
         self.service
     }
 
+    /// Returns that service's name.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// Returns what `/status` tells about its discovery.
     pub(crate) fn state(&self) -> DiscoveryState {
         DiscoveryState {

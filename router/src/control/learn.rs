@@ -1,18 +1,21 @@
 //! Turns what the workers counted into beliefs.
 //!
-//! One profile for each place of [`Beliefs`], fed with the sum of all workers' histograms. Only places where something new
-//! came are worked out again.
+//! One profile for each route and size, fed with the sum of all workers' histograms. Only those where something new came
+//! are worked out again.
 
 use std::time::Duration;
 
 use policies::{
     cost::Prices,
     decide::Belief,
-    policy::{Policy, RouteId},
+    policy::{Policy, Route, RouteId},
 };
 use predictor::profile::{BUCKETS, Profile};
 
-use crate::{telemetry::shard::Shard, world::Beliefs};
+use crate::{
+    telemetry::series::{Table, followed},
+    world::{Beliefs, sizes},
+};
 
 /// After how long an observation weighs half, in time during which its profile was in use: a deployment that changes how
 /// long requests take is mostly learned after two half-lives. Doubling it halves how much a belief wavers.
@@ -22,7 +25,8 @@ const HALF_LIFE: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub(crate) struct Learner {
     prices: Prices,
-    places: Vec<Place>,
+    /// By route, then by size.
+    places: Vec<Box<[Place]>>,
 }
 
 #[derive(Debug, Default)]
@@ -34,48 +38,68 @@ struct Place {
 }
 
 impl Learner {
-    /// Knows nothing yet of `places` profiles.
-    pub(crate) fn new(policy: &Policy, places: usize) -> Self {
-        Self { prices: prices(policy), places: (0..places).map(|_| Place::default()).collect() }
+    /// Knows nothing yet of the routes of `policy`.
+    pub(crate) fn new(policy: &Policy) -> Self {
+        Self { prices: prices(policy), places: policy.routes.iter().map(empty).collect() }
     }
 
-    /// Takes in what `shards` counted since the last call, `elapsed` ago. `None` when nothing new came.
-    pub(crate) fn learn<S: AsRef<Shard>>(
+    /// Takes in what `workers` counted since the last call, `elapsed` ago. `None` when nothing new came.
+    pub(crate) fn learn(
         &mut self,
         policy: &Policy,
-        shards: &[S],
+        workers: &[Table],
         elapsed: Duration,
     ) -> Option<Beliefs> {
         let keep = 0.5_f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
-        let mut fresh = Vec::with_capacity(self.places.len());
-        for (index, place) in self.places.iter_mut().enumerate() {
-            let mut counts = [0_u64; BUCKETS];
-            for shard in shards {
-                counts
-                    .iter_mut()
-                    .zip(shard.as_ref().profiles[index].counters())
-                    .for_each(|(sum, counter)| *sum += counter.get());
-            }
-            let total = counts.iter().sum();
-            fresh.push(total != place.total);
-            if total != place.total {
-                place.total = total;
-                place.profile.update(counts.into_iter(), keep);
+        let mut anything = false;
+        for (index, places) in self.places.iter_mut().enumerate() {
+            let route = RouteId(index as u16);
+            for (size, place) in places.iter_mut().enumerate() {
+                let mut counts = [0_u64; BUCKETS];
+                for worker in workers {
+                    let counters = worker.of(Some(route)).profiles[size].counters();
+                    counts.iter_mut().zip(counters).for_each(|(sum, one)| *sum += one.get());
+                }
+                let total = counts.iter().sum();
+                if total != place.total {
+                    anything = true;
+                    place.total = total;
+                    place.profile.update(counts.into_iter(), keep);
+                    place.belief = Some(learned(policy, route, &place.profile, &self.prices));
+                }
             }
         }
-        if !fresh.contains(&true) {
-            return None;
-        }
-        let mut index = 0;
-        Some(Beliefs::new(policy, |route, _size| {
-            let (place, fresh) = (&mut self.places[index], fresh[index]);
-            index += 1;
-            if fresh {
+        anything.then(|| self.beliefs(policy))
+    }
+
+    /// Goes on with `policy`, which follows `before`: what was learned of a route that is still there is kept, and judged
+    /// by what the route and its service now say. Returns what is believed.
+    pub(crate) fn follow(&mut self, policy: &Policy, before: &Policy) -> Beliefs {
+        let mut old: Vec<_> = std::mem::take(&mut self.places).into_iter().map(Some).collect();
+        let places = policy.routes.iter().zip(followed(policy, before)).map(|(route, from)| {
+            let kept = from.and_then(|id| old[usize::from(id.0)].take());
+            kept.unwrap_or_else(|| empty(route))
+        });
+        self.places = places.collect();
+        for (index, places) in self.places.iter_mut().enumerate() {
+            for place in places.iter_mut().filter(|place| place.belief.is_some()) {
+                let route = RouteId(index as u16);
                 place.belief = Some(learned(policy, route, &place.profile, &self.prices));
             }
-            place.belief.unwrap_or_else(|| prior(policy, route, &self.prices))
-        }))
+        }
+        self.beliefs(policy)
     }
+
+    fn beliefs(&self, policy: &Policy) -> Beliefs {
+        Beliefs::new(policy, |route, size| {
+            let place = &self.places[usize::from(route.0)][usize::from(size)];
+            place.belief.unwrap_or_else(|| prior(policy, route, &self.prices))
+        })
+    }
+}
+
+fn empty(route: &Route) -> Box<[Place]> {
+    (0..sizes(route)).map(|_| Place::default()).collect()
 }
 
 /// Returns what is believed before anything was seen.

@@ -3,7 +3,7 @@
 //! Readers take a snapshot; nobody on the data path waits for them. The recent outcomes are a ring of fixed size.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,15 +11,21 @@ use std::{
     time::SystemTime,
 };
 
-use policies::policy::ServiceId;
+use policies::policy::Policy;
 use predictor::outcome::Outcome;
 use tokio::sync::watch;
 
 use super::{credentials::Keys, discover::Fleet};
-use crate::{telemetry::shard::Shard, world::World};
+use crate::{
+    telemetry::{series::Series, shard::Shard},
+    world::World,
+};
 
 /// Outcomes kept for `/decisions`: about 200 bytes each, and more than anybody reads.
 pub(crate) const RECENT_MAX: usize = 1000;
+
+/// Policies kept for the outcomes that name their routes by index: the one in force, and those that it replaced last.
+const POLICIES_MAX: usize = 8;
 
 /// The read side of a running gateway.
 #[derive(Debug)]
@@ -28,17 +34,23 @@ pub(crate) struct Shared {
     shards: Vec<Arc<Shard>>,
     stats: ControlStats,
     recent: Mutex<VecDeque<Outcome>>,
+    series: Mutex<Series>,
+    policies: Mutex<VecDeque<(u32, Arc<Policy>)>>,
     started: SystemTime,
 }
 
 impl Shared {
-    pub(super) fn new(
-        world: watch::Receiver<Arc<World>>,
-        shards: Vec<Arc<Shard>>,
-        services: usize,
-    ) -> Self {
-        let stats = ControlStats::new(services);
-        Self { world, shards, stats, recent: Mutex::default(), started: SystemTime::now() }
+    pub(super) fn new(world: watch::Receiver<Arc<World>>, shards: Vec<Arc<Shard>>) -> Self {
+        let first = world.borrow().clone();
+        Self {
+            world,
+            shards,
+            stats: ControlStats::default(),
+            recent: Mutex::default(),
+            series: Mutex::new(Series::of(&first)),
+            policies: Mutex::new([(first.generation, first.policy.clone())].into()),
+            started: SystemTime::now(),
+        }
     }
 
     /// Returns the world that was published last.
@@ -49,6 +61,26 @@ impl Shared {
     /// Returns the counters of all workers.
     pub(crate) fn shards(&self) -> &[Arc<Shard>] {
         &self.shards
+    }
+
+    /// Returns the counters of all routes.
+    pub(crate) fn series(&self) -> MutexGuard<'_, Series> {
+        lock(&self.series)
+    }
+
+    /// Returns the policy of a generation, unless it is long gone.
+    pub(crate) fn policy(&self, generation: u32) -> Option<Arc<Policy>> {
+        let policies = lock(&self.policies);
+        policies.iter().find(|(number, _)| *number == generation).map(|(_, policy)| policy.clone())
+    }
+
+    /// Takes in a world with another policy, which is about to be published.
+    pub(super) fn adopt(&self, world: &World) {
+        self.series().adopt(world);
+        let mut policies = lock(&self.policies);
+        policies.push_back((world.generation, world.policy.clone()));
+        let surplus = policies.len().saturating_sub(POLICIES_MAX);
+        policies.drain(..surplus);
     }
 
     /// Returns what the control loop counts.
@@ -76,10 +108,11 @@ impl Shared {
 }
 
 /// What the control loop counts and knows about itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ControlStats {
     worlds: AtomicU64,
-    discovery_errors: Box<[AtomicU64]>,
+    /// By service.
+    discovery_errors: Mutex<BTreeMap<Arc<str>, u64>>,
     states: Mutex<(Vec<DiscoveryState>, KeysState)>,
 }
 
@@ -106,22 +139,14 @@ pub(crate) struct KeysState {
 }
 
 impl ControlStats {
-    pub(crate) fn new(services: usize) -> Self {
-        Self {
-            worlds: AtomicU64::new(0),
-            discovery_errors: (0..services).map(|_| AtomicU64::new(0)).collect(),
-            states: Mutex::default(),
-        }
-    }
-
     /// Returns how many worlds were published.
     pub(crate) fn worlds(&self) -> u64 {
         self.worlds.load(Relaxed)
     }
 
-    /// Returns how many listings failed of the service with index `service`.
-    pub(crate) fn discovery_errors(&self, service: usize) -> u64 {
-        self.discovery_errors[service].load(Relaxed)
+    /// Returns how many listings failed of the service called `service`.
+    pub(crate) fn discovery_errors(&self, service: &str) -> u64 {
+        lock(&self.discovery_errors).get(service).copied().unwrap_or(0)
     }
 
     /// Returns how discovery and credentials are.
@@ -133,8 +158,8 @@ impl ControlStats {
         self.worlds.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_discovery_error(&self, service: ServiceId) {
-        self.discovery_errors[usize::from(service.0)].fetch_add(1, Relaxed);
+    pub(super) fn count_discovery_error(&self, service: &Arc<str>) {
+        *lock(&self.discovery_errors).entry(service.clone()).or_default() += 1;
     }
 
     pub(super) fn tell(&self, fleets: &[Fleet], keys: &Keys) {

@@ -30,8 +30,8 @@ struct Running {
 
 async fn start(text: &str) -> Running {
     let policy = fixture::policy(text);
-    let world = Arc::new(Control::first_world(&policy).await.unwrap());
-    let shards = vec![fixture::shard(&world)];
+    let world = Arc::new(Control::first_world(&policy, 1).await.unwrap());
+    let shards = vec![fixture::shard(0)];
     let (publish, _) = watch::channel(world.clone());
     let (recent, received) = mpsc::channel(8);
     let control = Control::new(policy, shards, publish, received, world);
@@ -92,7 +92,7 @@ async fn what_workers_count_becomes_a_new_world() {
     let mut outcome = fixture::outcome(&world, render, Lane::Container, 2_000_000);
     outcome.size = 3;
     for _ in 0..30 {
-        running.shared.shards()[0].count(&outcome, &world.beliefs);
+        running.shared.shards()[0].count(&outcome, &world);
     }
     running.recent.send(vec![outcome; 2]).await.unwrap();
     until("it is learned", || running.shared.world().beliefs.of(render, 3).seen == 30).await;
@@ -115,7 +115,7 @@ async fn an_ecs_that_is_down_is_counted_and_told_and_stops_nothing() {
     let text =
         upstream("http://127.0.0.1:9", &alive).replace("upstreams: [\"http://127.0.0.1:9\"]", ecs);
     let running = start(&text).await;
-    until("the listing fails", || 0 < running.shared.stats().discovery_errors(0)).await;
+    until("the listing fails", || 0 < running.shared.stats().discovery_errors("film")).await;
     until("it is told", || running.shared.stats().states().0[0].error.is_some()).await;
     let error = running.shared.stats().states().0[0].error.clone().unwrap();
     assert!(

@@ -114,6 +114,7 @@ impl Exchange {
             request_id: given.cloned().map_or_else(|| RequestId::random(worker), RequestId::Given),
             log: worker.log.borrow().is_some().then(|| Box::new(logged())),
             outcome: Outcome {
+                policy: world.generation,
                 route: None,
                 decision: None,
                 lane: None,
@@ -169,7 +170,7 @@ impl Drop for Exchange {
             outcome.service_us = micros(now.saturating_duration_since(sent));
         }
         worker.shard.in_flight.sub(1);
-        worker.shard.count(outcome, &self.world.beliefs);
+        worker.shard.count(outcome, &self.world);
         worker.remember(outcome);
         if let (Some(logged), Some(log)) = (&self.log, worker.log.borrow_mut().as_mut()) {
             let id = &*self.request_id.text();

@@ -5,15 +5,12 @@
 
 mod process;
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc};
 
 use axum::{
     Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
 };
-use policies::{
-    decide::{Lane, Reason},
-    policy::RouteId,
-};
+use policies::decide::{Lane, Reason};
 use predictor::outcome::{End, Spill};
 use prometheus::{
     TextEncoder,
@@ -22,6 +19,7 @@ use prometheus::{
 
 use super::{
     Kind, Metric,
+    series::{NONE, RouteSeries, Series},
     shard::{Counter, LANES, LATENCY_BOUNDS_US, RouteLane, Shard},
 };
 use crate::{
@@ -36,9 +34,6 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Names of the status classes, as [`RouteLane::status`] counts them.
 const CODES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Label of requests without a route, service or lane.
-const NONE: &str = "none";
-
 /// Serves `GET /metrics` on `listener`, and nothing else, until it is dropped.
 ///
 /// # Errors
@@ -51,19 +46,25 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Res
 
 async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let world = shared.world();
-    ([(CONTENT_TYPE, TEXT_FORMAT)], render(&world, shared.shards(), shared.stats()))
+    let page = render(&world, shared.shards(), shared.stats(), &shared.series());
+    ([(CONTENT_TYPE, TEXT_FORMAT)], page)
 }
 
 /// Writes all metrics in Prometheus' text format.
-pub(crate) fn render(world: &World, shards: &[Arc<Shard>], control: &ControlStats) -> Vec<u8> {
+pub(crate) fn render(
+    world: &World,
+    shards: &[Arc<Shard>],
+    control: &ControlStats,
+    series: &Series,
+) -> Vec<u8> {
     let mut page = Page::default();
-    routes(&mut page, world, shards);
+    routes(&mut page, series.list());
     workers(&mut page, shards);
     lanes(&mut page, world);
     page.family(&super::DISCOVERY_ERRORS, |family| {
-        for (id, service) in world.policy.services.iter().enumerate() {
+        for service in &world.policy.services {
             if service.container.is_some() {
-                family.add(&[&service.name], control.discovery_errors(id) as f64);
+                family.add(&[&service.name], control.discovery_errors(&service.name) as f64);
             }
         }
     });
@@ -79,49 +80,43 @@ pub(crate) fn render(world: &World, shards: &[Arc<Shard>], control: &ControlStat
 }
 
 /// Adds what is counted by route and lane.
-fn routes(page: &mut Page, world: &World, shards: &[Arc<Shard>]) {
-    let policy = &world.policy;
-    let places = 0..=policy.routes.len();
-    let name = |place: usize| policy.routes.get(place).map_or(NONE, |route| &route.name);
-    let service = |place: usize| match policy.routes.get(place) {
-        Some(_) => &policy.service(policy.route(RouteId(place as u16)).service).name,
-        None => NONE,
+fn routes(page: &mut Page, series: &[RouteSeries]) {
+    let sum = |all: &[&RouteSeries], lane: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 {
+        let workers = all.iter().flat_map(|series| &series.workers);
+        workers.map(|lanes| of(&lanes[lane]).get()).sum()
     };
-    let sum = |place: usize, lane: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 {
-        shards.iter().map(|shard| of(&shard.routes[place][lane]).get()).sum()
-    };
-    let over_lanes = |place: usize, of: &dyn Fn(&RouteLane) -> &Counter| -> u64 {
-        (0..LANES.len()).map(|lane| sum(place, lane, of)).sum()
-    };
-
     page.family(&super::REQUESTS, |family| {
-        for place in places.clone() {
+        for series in series {
             for (lane, of) in LANES.iter().enumerate() {
                 for (class, code) in CODES.iter().enumerate() {
-                    let n = sum(place, lane, &|counters| &counters.status[class]);
-                    family.add_counted(
-                        &[name(place), service(place), lane_name(*of), code],
-                        n as f64,
-                    );
+                    let n = sum(&[series], lane, &|counters| &counters.status[class]);
+                    let labels = [&*series.route, &*series.service, lane_name(*of), code];
+                    family.add_counted(&labels, n as f64);
                 }
             }
         }
     });
+    // A route that was led to another service by a reload has a series for each.
+    let mut by_name: BTreeMap<&str, Vec<&RouteSeries>> = BTreeMap::new();
+    for series in series {
+        by_name.entry(&series.route).or_default().push(series);
+    }
     page.family(&super::REQUEST_DURATION, |family| {
-        for place in places.clone() {
+        for (name, all) in &by_name {
             for (lane, of) in LANES.iter().enumerate() {
                 let buckets: Vec<u64> = (0..=LATENCY_BOUNDS_US.len())
-                    .map(|bucket| sum(place, lane, &|counters| &counters.latency.buckets[bucket]))
+                    .map(|bucket| sum(all, lane, &|counters| &counters.latency.buckets[bucket]))
                     .collect();
-                let seconds = sum(place, lane, &|counters| &counters.latency.sum_us) as f64 / 1e6;
-                family.add_latency(&[name(place), lane_name(*of)], &buckets, seconds);
+                let seconds = sum(all, lane, &|counters| &counters.latency.sum_us) as f64 / 1e6;
+                family.add_latency(&[name, lane_name(*of)], &buckets, seconds);
             }
         }
     });
     let mut by_route = |metric: &Metric, scale: f64, of: &dyn Fn(&RouteLane) -> &Counter| {
         page.family(metric, |family| {
-            for place in places.clone() {
-                family.add_counted(&[name(place)], over_lanes(place, of) as f64 * scale);
+            for (name, all) in &by_name {
+                let n: u64 = (0..LANES.len()).map(|lane| sum(all, lane, of)).sum();
+                family.add_counted(&[name], n as f64 * scale);
             }
         });
     };

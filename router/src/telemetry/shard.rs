@@ -1,20 +1,15 @@
 //! One worker's counters.
 //!
 //! Each worker writes only its own shard, so a plain load and store is enough and no cache line is contended; a scrape
-//! reads all shards and adds them up. Counters are cumulative and never reset.
+//! reads all shards and adds them up. Counters are cumulative and never reset. What is counted by route hangs on the
+//! world that a request was served by: see [`series`](super::series).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use policies::{
-    decide::{Lane, Reason},
-    policy::RouteId,
-};
-use predictor::{
-    outcome::{End, Outcome, Spill},
-    profile,
-};
+use policies::decide::{Lane, Reason};
+use predictor::outcome::{End, Outcome, Spill};
 
-use crate::world::Beliefs;
+use crate::world::World;
 
 /// A counter with one writer and any number of readers.
 #[derive(Debug, Default)]
@@ -103,13 +98,11 @@ const fn lane_index(lane: Option<Lane>) -> usize {
     }
 }
 
-/// All counters of one worker.
-#[derive(Debug)]
+/// All counters of one worker, but those of routes.
+#[derive(Debug, Default)]
 pub(crate) struct Shard {
-    /// By route (the last one counts requests without a route) and lane, in the order of [`LANES`].
-    pub(crate) routes: Box<[[RouteLane; 3]]>,
-    /// Service times as learned from, by profile (see [`Beliefs::place`]).
-    pub(crate) profiles: Box<[profile::Histogram<Counter>]>,
+    /// Which worker's it is: its place among [`World::counters`].
+    worker: usize,
     /// Decisions by lane and reason.
     pub(crate) reasons: [[Counter; Reason::ALL.len()]; 3],
     /// Requests that left a lane after it was tried, by the lane they left and why.
@@ -134,36 +127,22 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Makes a shard for a policy of `routes` routes with the profiles of `beliefs`.
-    pub(crate) fn new(routes: usize, beliefs: &Beliefs) -> Self {
-        Self {
-            routes: (0..=routes).map(|_| Default::default()).collect(),
-            profiles: (0..beliefs.len()).map(|_| profile::Histogram::default()).collect(),
-            reasons: Default::default(),
-            spills: Default::default(),
-            ends: Default::default(),
-            retries: Counter::default(),
-            in_flight: Counter::default(),
-            connections: Counter::default(),
-            connections_refused: Counter::default(),
-            connections_open: Counter::default(),
-            upstream_connections: Counter::default(),
-            log_dropped: Counter::default(),
-        }
+    /// Makes the shard of a worker, by its number from 0.
+    pub(crate) fn new(worker: usize) -> Self {
+        Self { worker, ..Self::default() }
     }
 
-    /// Counts one finished request.
-    pub(crate) fn count(&self, outcome: &Outcome, beliefs: &Beliefs) {
-        let route =
-            outcome.route.map_or(self.routes.len() - 1, |RouteId(index)| usize::from(index));
-        let counters = &self.routes[route][lane_index(outcome.lane)];
+    /// Counts one finished request, which was served by `world`.
+    pub(crate) fn count(&self, outcome: &Outcome, world: &World) {
+        let route = world.counters[self.worker].of(outcome.route);
+        let counters = &route.lanes[lane_index(outcome.lane)];
         counters.status[usize::from(outcome.status / 100).min(5)].add(1);
         counters.latency.observe(outcome.total_us);
         counters.bytes_in.add(outcome.bytes_in);
         counters.bytes_out.add(outcome.bytes_out);
         if outcome.usage.memory_mb != 0 {
             // Also when Lambda was only tried first, or failed: it bills that too.
-            let counters = &self.routes[route][lane_index(Some(Lane::Lambda))];
+            let counters = &route.lanes[lane_index(Some(Lane::Lambda))];
             counters
                 .billed_mb_ms
                 .add(u64::from(outcome.usage.billed_ms) * u64::from(outcome.usage.memory_mb));
@@ -181,13 +160,13 @@ impl Shard {
         if 0 < outcome.retries {
             self.retries.add(u64::from(outcome.retries));
         }
-        if let Some(route) = outcome.route
+        if outcome.route.is_some()
             && (outcome.end == End::Complete && outcome.status < 500 || was_cut(outcome))
             && 0 < outcome.service_us
             // A cold start says nothing of how long the next such request takes.
             && outcome.usage.cold_start != Some(true)
         {
-            self.profiles[beliefs.place(route, outcome.size)].bucket(outcome.service_us).add(1);
+            route.profiles[usize::from(outcome.size)].bucket(outcome.service_us).add(1);
         }
     }
 }

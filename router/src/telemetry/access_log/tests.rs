@@ -108,7 +108,7 @@ impl Write for Stuck {
 fn a_worker_never_waits_for_a_disk_and_counts_what_is_lost() {
     let policy = fixture::policy(fixture::POLICY);
     let world = fixture::world(&policy);
-    let shard = fixture::shard(&world);
+    let shard = fixture::shard(0);
     let outcome = fixture::outcome(&world, fixture::route(&policy, "/thumb"), Lane::Lambda, 20_000);
     let (entered, has_entered) = mpsc::channel();
     let (go, wait) = mpsc::channel();
@@ -150,7 +150,7 @@ fn a_file_is_appended_to() {
     let outcome = fixture::outcome(&world, fixture::route(&policy, "/thumb"), Lane::Lambda, 20_000);
     for _ in 0..2 {
         let log = AccessLog::start(&policy::AccessLog::File(path.clone())).unwrap().unwrap();
-        let mut buffer = log.buffer(fixture::shard(&world));
+        let mut buffer = log.buffer(fixture::shard(0));
         buffer.line(&world, &outcome, PLAIN.method, PLAIN.path, PLAIN.id, PLAIN.peer, PLAIN.task);
         drop(buffer);
         log.finish();

@@ -38,21 +38,24 @@ fn parse(page: &[u8]) -> BTreeMap<String, f64> {
 fn sample() -> (World, Vec<Arc<Shard>>) {
     let policy = fixture::policy(fixture::POLICY);
     let world = fixture::world(&policy);
-    let shards = vec![fixture::shard(&world), fixture::shard(&world)];
+    let shards = vec![fixture::shard(0), fixture::shard(1)];
     let thumb = fixture::route(&policy, "/thumb");
-    shards[0].count(&fixture::outcome(&world, thumb, Lane::Lambda, 20_000), &world.beliefs);
-    shards[1].count(&fixture::outcome(&world, thumb, Lane::Lambda, 40_000), &world.beliefs);
+    shards[0].count(&fixture::outcome(&world, thumb, Lane::Lambda, 20_000), &world);
+    shards[1].count(&fixture::outcome(&world, thumb, Lane::Lambda, 40_000), &world);
     let mut gone = fixture::outcome(&world, thumb, Lane::Container, 300_000_000);
     (gone.status, gone.end, gone.spill) = (0, End::ClientGone, Some(Spill::Throttled));
-    shards[1].count(&gone, &world.beliefs);
+    shards[1].count(&gone, &world);
     (world, shards)
+}
+
+fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
+    render(world, shards, &ControlStats::default(), &Series::of(world))
 }
 
 #[test]
 fn the_page_adds_up_all_workers() {
     let (world, shards) = sample();
-    let stats = ControlStats::new(world.policy.services.len());
-    let page = parse(&render(&world, &shards, &stats));
+    let page = parse(&page(&world, &shards));
     let name = &world.policy.route(fixture::route(&world.policy, "/thumb")).name;
     let at = |series: &str| *page.get(series).unwrap_or_else(|| panic!("no {series} in {page:#?}"));
     let check = |series: &str, expected: f64| {
@@ -91,7 +94,7 @@ fn the_page_adds_up_all_workers() {
 #[test]
 fn a_histogram_is_cumulative_and_its_bounds_are_seconds() {
     let (world, shards) = sample();
-    let page = parse(&render(&world, &shards, &ControlStats::new(2)));
+    let page = parse(&page(&world, &shards));
     let name = &world.policy.route(fixture::route(&world.policy, "/thumb")).name;
     let bucket = |lane: &str, le: &str| {
         page[&format!(
@@ -116,7 +119,7 @@ fn a_histogram_is_cumulative_and_its_bounds_are_seconds() {
 #[test]
 fn what_never_happened_takes_no_line() {
     let (world, shards) = sample();
-    let page = parse(&render(&world, &shards, &ControlStats::new(2)));
+    let page = parse(&page(&world, &shards));
     assert!(!page.keys().any(|series| series.contains("/reports/")), "{page:#?}");
     assert!(!page.keys().any(|series| series.contains("code=\"5xx\"")), "{page:#?}");
 }
@@ -124,7 +127,7 @@ fn what_never_happened_takes_no_line() {
 #[test]
 fn every_family_on_the_page_is_declared() {
     let (world, shards) = sample();
-    let page = String::from_utf8(render(&world, &shards, &ControlStats::new(2))).unwrap();
+    let page = String::from_utf8(page(&world, &shards)).unwrap();
     for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').unwrap();
         let declared = crate::telemetry::ALL.iter().find(|metric| metric.name == name);
