@@ -38,6 +38,7 @@ use self::{
 };
 use crate::{
     lane::{Endpoint, container::Tasks, lambda::Function, lambda::SigningKeys},
+    serve::retries::Retries,
     telemetry::{series::Table, shard::Shard},
     world::{Beliefs, Endpoints, World},
 };
@@ -141,7 +142,7 @@ impl Control {
                 Some(container) => Some(discover::first_tasks(&service.name, container).await),
                 None => None,
             };
-            endpoints.push(Endpoints { function, tasks });
+            endpoints.push(Endpoints { function, tasks, retries: Retries::new(workers) });
         }
         let keys = match &aws {
             Some(aws) if policy.services.iter().any(|service| service.lambda.is_some()) => {

@@ -18,6 +18,7 @@ use crate::{
         lambda::Function,
         next_key,
     },
+    serve::retries::Retries,
     telemetry::{series::Table, shard::Shard},
     world::{Endpoints, World},
 };
@@ -71,7 +72,11 @@ pub(crate) fn world(policy: &Arc<Policy>) -> World {
             task.set_state(TaskState::Ready);
             Arc::new(Tasks::new(vec![Arc::new(task)], Queue::new()))
         });
-        Endpoints { function: service.lambda.as_ref().map(function), tasks }
+        Endpoints {
+            function: service.lambda.as_ref().map(function),
+            tasks,
+            retries: Retries::new(WORKERS),
+        }
     });
     let endpoints = endpoints.collect();
     World {

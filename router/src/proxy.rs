@@ -181,7 +181,7 @@ async fn dispatch(
     let Some(mut lane) = decision.lane else {
         return Err(Problem::refused(decision.refusal().unwrap_or(Refusal::Unavailable)));
     };
-    attempt.worker.earn_retry(attempt.route);
+    attempt.worker.earn_retry(attempt.world, attempt.route);
     let mut failed_task = None;
     let mut sends = 1;
     loop {
@@ -243,12 +243,13 @@ fn next_lane(
         (Lane::Lambda, Spill::Failed) => true,
         _ => false,
     };
-    if same_lane && attempt.worker.spend_retry(attempt.route) {
+    if same_lane && attempt.worker.spend_retry(attempt.world, attempt.route) {
         return Some(lane);
     }
     // Leaving a lane adds no load to it, so a spill of what did not run needs no budget; a repetition does.
     other.filter(|_| {
-        failure.ran == Execution::DidNotRun || attempt.worker.spend_retry(attempt.route)
+        failure.ran == Execution::DidNotRun
+            || attempt.worker.spend_retry(attempt.world, attempt.route)
     })
 }
 

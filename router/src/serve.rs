@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub(crate) mod connection;
+pub(crate) mod retries;
 pub(crate) mod worker;
 
 use worker::Worker;

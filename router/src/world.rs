@@ -15,6 +15,7 @@ use crate::{
         container::Tasks,
         lambda::{Function, SigningKeys},
     },
+    serve::retries::Retries,
     telemetry::series::Table,
 };
 
@@ -53,6 +54,8 @@ pub(crate) struct Endpoints {
     pub(crate) function: Option<Arc<Function>>,
     /// Its tasks, when it has a container lane.
     pub(crate) tasks: Option<Arc<Tasks>>,
+    /// What may be spent on sending its requests again.
+    pub(crate) retries: Retries,
 }
 
 /// How many powers of two a size hint is sorted into; sizes beyond the last share it.

@@ -109,7 +109,7 @@ fn container(tasks: &Tasks) -> Value {
             "name": &*task.name,
             "address": task.address.to_string(),
             "state": state_name(task.state()),
-            "slots": task.slots,
+            "slots": task.slots(),
             "busy": task.busy(),
         })
     });
@@ -117,7 +117,7 @@ fn container(tasks: &Tasks) -> Value {
         .list()
         .iter()
         .filter(|task| task.state() == TaskState::Ready)
-        .map(|task| task.slots)
+        .map(|task| task.slots())
         .sum::<u32>();
     json!({
         "tasks_ready": ready,

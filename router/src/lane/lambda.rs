@@ -60,6 +60,12 @@ pub(crate) struct Function {
     timeout: Duration,
     memory_mb: u32,
     max_in_flight: u32,
+    state: Arc<State>,
+}
+
+/// What is going on at a function, whatever a policy says of it.
+#[derive(Debug, Default)]
+struct State {
     in_flight: AtomicU32,
     breaker: Breaker,
 }
@@ -75,14 +81,18 @@ impl Function {
             timeout: lambda.timeout,
             memory_mb: lambda.memory_mib,
             max_in_flight: lambda.max_in_flight,
-            in_flight: AtomicU32::new(0),
-            breaker: Breaker::default(),
+            state: Arc::default(),
         }
+    }
+
+    /// Prepares the calls of the same function by another policy: what is in flight counts on, connections are kept.
+    pub(crate) fn follow(&self, lambda: &policies::policy::Lambda) -> Self {
+        Self { state: self.state.clone(), ..Self::new(lambda, self.endpoint.clone()) }
     }
 
     /// Returns how many invocations are in flight, over all workers.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        self.state.in_flight.load(Relaxed)
     }
 
     /// Returns the memory that policy assumes for it, in MB.
@@ -92,7 +102,7 @@ impl Function {
 
     /// Tells whether calls are let through.
     pub(crate) fn is_up(&self) -> bool {
-        self.breaker.is_closed()
+        self.state.breaker.is_closed()
     }
 
     fn enter(self: &Arc<Self>) -> Result<InFlight, Failure> {
@@ -101,7 +111,7 @@ impl Function {
             StatusCode::SERVICE_UNAVAILABLE,
             "the function failed to start a moment ago",
         );
-        if !self.breaker.lets_through() {
+        if !self.state.breaker.lets_through() {
             return Err(resting);
         }
         let room = |now: u32| (now < self.max_in_flight).then_some(now + 1);
@@ -110,7 +120,7 @@ impl Function {
             StatusCode::SERVICE_UNAVAILABLE,
             "the function is at its policy's max_in_flight",
         );
-        self.in_flight.fetch_update(Relaxed, Relaxed, room).map_err(|_| capped)?;
+        self.state.in_flight.fetch_update(Relaxed, Relaxed, room).map_err(|_| capped)?;
         Ok(InFlight(self.clone()))
     }
 }
@@ -121,7 +131,7 @@ struct InFlight(Arc<Function>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.0.state.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -249,7 +259,7 @@ async fn connect(attempt: &Attempt<'_>, function: &Function) -> Result<Connectio
         Ok(Ok(connection)) => Ok(connection),
         refused_or_late => {
             if !pool::ours(&refused_or_late, attempt) {
-                function.breaker.failed();
+                function.state.breaker.failed();
             }
             tracing::debug!(host = %function.endpoint.host, ?refused_or_late, "no connection to Lambda");
             Err(no_connection())
@@ -294,7 +304,7 @@ impl Call {
                             tokio::time::timeout(self.connect, open(&function.endpoint)).await.ok()
                         };
                         connection = opened.and_then(Result::ok).ok_or_else(|| {
-                            function.breaker.failed();
+                            function.state.breaker.failed();
                             no_connection()
                         })?;
                         fresh = true;
@@ -316,10 +326,10 @@ impl Call {
             Err(failure)
                 if failure.ran == Execution::DidNotRun && failure.cause == Spill::Misconfigured =>
             {
-                function.breaker.failed();
+                function.state.breaker.failed();
             }
             // Whatever else it answers, a throttle too: the API is there, and so is the function.
-            Ok(_) | Err(_) => function.breaker.succeeded(),
+            Ok(_) | Err(_) => function.state.breaker.succeeded(),
         }
         let response = outcome?;
         let lambda_event::Response { status, headers, body, .. } = response;

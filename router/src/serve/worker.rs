@@ -33,10 +33,6 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// How many outcomes a worker keeps between two sweeps for the admin API; more are counted but not shown.
 const RECENT_MAX: usize = 64;
 
-/// How many retries a worker may save up for a service: enough for a task that dies with its connections, too few to
-/// double a broken backend's load.
-const RETRIES_SAVED: f64 = 10.0;
-
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -53,7 +49,6 @@ pub(crate) struct Worker {
     pub(crate) log: RefCell<Option<LogBuffer>>,
     /// Its clients' connections.
     pub(crate) clients: RefCell<BTreeMap<u64, Rc<Client>>>,
-    retries: RefCell<Vec<f64>>,
     recent: RefCell<Vec<Outcome>>,
     recent_sender: mpsc::Sender<Vec<Outcome>>,
     random: Cell<u64>,
@@ -71,7 +66,6 @@ impl Worker {
         recent_sender: mpsc::Sender<Vec<Outcome>>,
     ) -> Self {
         Self {
-            retries: RefCell::new(vec![RETRIES_SAVED; world.policy.services.len()]),
             world: RefCell::new(Rc::new(world)),
             pool: Pool::default(),
             shard,
@@ -113,22 +107,13 @@ impl Worker {
     }
 
     /// Counts a request toward the retries that its service may spend.
-    pub(crate) fn earn_retry(&self, route: &Route) {
-        if let Some(saved) = self.retries.borrow_mut().get_mut(usize::from(route.service.0)) {
-            *saved = (*saved + route.retry.budget).min(RETRIES_SAVED);
-        }
+    pub(crate) fn earn_retry(&self, world: &World, route: &Route) {
+        world.endpoints(route.service).retries.earn(self.shard.worker, route.retry.budget);
     }
 
     /// Takes one retry from the service's budget. Returns whether there was one.
-    pub(crate) fn spend_retry(&self, route: &Route) -> bool {
-        let mut retries = self.retries.borrow_mut();
-        match retries.get_mut(usize::from(route.service.0)) {
-            Some(saved) if 1.0 <= *saved => {
-                *saved -= 1.0;
-                true
-            }
-            _ => false,
-        }
+    pub(crate) fn spend_retry(&self, world: &World, route: &Route) -> bool {
+        world.endpoints(route.service).retries.spend(self.shard.worker)
     }
 
     /// Keeps an outcome for the admin API.

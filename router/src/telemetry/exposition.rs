@@ -200,7 +200,7 @@ fn lanes(page: &mut Page, world: &World) {
     page.family(&super::SLOTS, |family| {
         for (service, tasks) in containers() {
             let ready = tasks.list().iter().filter(|task| task.state() == TaskState::Ready);
-            family.add(&[service], ready.map(|task| f64::from(task.slots)).sum());
+            family.add(&[service], ready.map(|task| f64::from(task.slots())).sum());
         }
     });
     page.family(&super::SLOTS_BUSY, |family| {

@@ -101,8 +101,8 @@ const fn lane_index(lane: Option<Lane>) -> usize {
 /// All counters of one worker, but those of routes.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    /// Which worker's it is: its place among [`World::counters`].
-    worker: usize,
+    /// Which worker's it is, from 0: its place in all that is kept by worker.
+    pub(crate) worker: usize,
     /// Decisions by lane and reason.
     pub(crate) reasons: [[Counter; Reason::ALL.len()]; 3],
     /// Requests that left a lane after it was tried, by the lane they left and why.

@@ -78,6 +78,8 @@ impl Drop for Slot {
         }
         if 0 < self.tasks.queue.waiting.load(SeqCst)
             && self.task.state() == TaskState::Ready
+            // Slots may have been taken away meanwhile.
+            && self.task.busy() <= self.task.slots()
             && self.tasks.queue.hand_over(self)
         {
             return;
@@ -153,7 +155,7 @@ impl Tasks {
         for task in &self.list {
             if task.state() == TaskState::Ready {
                 ready += 1;
-                free += task.slots.saturating_sub(task.busy());
+                free += task.slots().saturating_sub(task.busy());
             }
         }
         (ready, free)
@@ -349,6 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn slots_that_were_taken_away_are_not_given_out_again() {
+        let tasks = tasks(&[2]);
+        let held: Vec<_> = (0..2).map(|draw| tasks.take(draw, None).unwrap()).collect();
+        tasks.list()[0].set_slots(1);
+        let mut waiting = tasks.join(Priority::Normal, 10).unwrap();
+        let mut held = held.into_iter();
+        drop(held.next());
+        assert!(waiting.try_recv().is_err(), "one still runs, and one is all it takes");
+        drop(held.next());
+        drop(waiting.try_recv().unwrap());
+        tasks.list()[0].set_slots(3);
+        assert_eq!(tasks.room(), (1, 3));
+    }
+
+    #[test]
     fn threads_together_never_pass_a_tasks_slots_and_lose_none() {
         let tasks = tasks(&[1, 2]);
         let inside: Vec<AtomicU32> = (0..2).map(|_| AtomicU32::new(0)).collect();
@@ -365,7 +382,7 @@ mod tests {
                             slot.expect("the queue is long enough, and every slot comes back");
                         let index = (slot.task().key - 1) as usize;
                         let now = inside[index].fetch_add(1, SeqCst) + 1;
-                        assert!(now <= slot.task().slots);
+                        assert!(now <= slot.task().slots());
                         inside[index].fetch_sub(1, SeqCst);
                         drop(slot);
                     }

@@ -19,10 +19,9 @@ pub(crate) struct Task {
     pub(crate) address: SocketAddr,
     /// The name in its certificate when it speaks TLS.
     pub(crate) tls: Option<Arc<str>>,
-    /// How many requests it serves at once.
-    pub(crate) slots: u32,
     /// Number by which workers find their connections to it; never used twice in a process.
     pub(crate) key: u64,
+    slots: AtomicU32,
     busy: AtomicU32,
     state: AtomicU8,
 }
@@ -52,8 +51,8 @@ impl Task {
             name,
             address,
             tls,
-            slots,
             key,
+            slots: AtomicU32::new(slots),
             busy: AtomicU32::new(0),
             state: AtomicU8::new(TaskState::Unproven as u8),
         }
@@ -86,6 +85,17 @@ impl Task {
         let _ = self.state.compare_exchange(from, to, SeqCst, SeqCst);
     }
 
+    /// Returns how many requests it serves at once.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots.load(SeqCst)
+    }
+
+    /// Sets how many requests it serves at once: a reload changed it. What runs beyond is finished.
+    /// [`Tasks::wake`](super::Tasks::wake) must follow.
+    pub(crate) fn set_slots(&self, slots: u32) {
+        self.slots.store(slots, SeqCst);
+    }
+
     /// Returns how many of its slots are taken.
     pub(crate) fn busy(&self) -> u32 {
         self.busy.load(SeqCst)
@@ -96,7 +106,7 @@ impl Task {
         self.state() == TaskState::Ready
             && self
                 .busy
-                .fetch_update(SeqCst, SeqCst, |busy| (busy < self.slots).then_some(busy + 1))
+                .fetch_update(SeqCst, SeqCst, |busy| (busy < self.slots()).then_some(busy + 1))
                 .is_ok()
     }
 
@@ -107,11 +117,11 @@ impl Task {
 
     /// Tells whether a slot could be taken now.
     pub(super) fn has_room(&self) -> bool {
-        self.state() == TaskState::Ready && self.busy() < self.slots
+        self.state() == TaskState::Ready && self.busy() < self.slots()
     }
 
     /// Returns the share of its slots that is taken, in 1/65536, so that tasks of unlike sizes compare.
     pub(super) fn load(&self) -> u64 {
-        (u64::from(self.busy()) << 16) / u64::from(self.slots.max(1))
+        (u64::from(self.busy()) << 16) / u64::from(self.slots().max(1))
     }
 }
