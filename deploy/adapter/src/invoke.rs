@@ -102,7 +102,7 @@ pub(crate) async fn answer(
 
 /// The event's request, with Lambda's own context added and what only Pacer or Lambda may say taken out.
 fn request(invoke: &Invoke) -> Result<Request<Full<Bytes>>, EventError> {
-    let request = lambda_event::read_event(&invoke.payload)?;
+    let (_, request) = lambda_event::read_event(&invoke.payload)?;
     let (mut head, body) = request.into_parts();
     remove_own(&mut head.headers);
     if let Some(RequestContext(context)) = head.extensions.remove()
@@ -151,7 +151,7 @@ async fn exchange(
     };
     environment.report(visit, &mut head.headers);
     let mut payload = Vec::new();
-    lambda_event::write_response(&mut payload, head.status, &head.headers, &body);
+    lambda_event::Format::ApigwV2.write_response(&mut payload, head.status, &head.headers, &body);
     if ANSWER_BYTES_MAX < payload.len() {
         return Err(Failure::TooLarge);
     }

@@ -12,9 +12,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use lambda_event::{
-    Request, event_size_max, read_event, read_response, write_event, write_response,
-};
+use lambda_event::Format::{ApigwV1, ApigwV2};
+use lambda_event::{Request, read_event};
 
 /// JSON as services send it: a quote every five bytes or so.
 fn json(bytes: usize) -> Vec<u8> {
@@ -85,7 +84,7 @@ fn events(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let mut out = Vec::new();
-                write_event(&mut out, black_box(&request));
+                ApigwV2.write_event(&mut out, black_box(&request));
                 out
             });
         });
@@ -93,11 +92,20 @@ fn events(c: &mut Criterion) {
     group.finish();
 
     let headers = headers("application/json");
+    c.bench_function("write_event/json 1 KiB, payload format 1.0", |b| {
+        let body = json(1024);
+        let request = request(&headers, &body);
+        b.iter(|| {
+            let mut out = Vec::new();
+            ApigwV1.write_event(&mut out, black_box(&request));
+            out
+        });
+    });
     c.bench_function("event_size_max", |b| {
-        b.iter(|| event_size_max(black_box(&headers), 13, 19, 1024));
+        b.iter(|| ApigwV2.event_size_max(black_box(&headers), 13, 19, 1024));
     });
     let mut event = Vec::new();
-    write_event(&mut event, &request(&headers, &json(1024)));
+    ApigwV2.write_event(&mut event, &request(&headers, &json(1024)));
     c.bench_function("read_event/json 1 KiB", |b| {
         b.iter(|| read_event(black_box(&event)).unwrap());
     });
@@ -123,9 +131,11 @@ fn responses(c: &mut Criterion) {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let mut payload = Vec::new();
-        write_response(&mut payload, StatusCode::OK, &headers, &body);
+        ApigwV2.write_response(&mut payload, StatusCode::OK, &headers, &body);
         let payload = Bytes::from(payload);
-        group.bench_function(name, |b| b.iter(|| read_response(black_box(&payload)).unwrap()));
+        group.bench_function(name, |b| {
+            b.iter(|| ApigwV2.read_response(&Method::GET, black_box(&payload)).unwrap());
+        });
     }
     group.finish();
 }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::json;
+use crate::report::PREFIX;
 
 /// Returns whether a header belongs to one connection only, so that it must not be forwarded.
 ///
@@ -30,15 +31,60 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Returns whether a client may not send a header to a function: it is AWS's or the gateway's to say.
+///
+/// `x-amzn-trace-id` is the exception: AWS's own front ends take a client's, which lets traces begin before them.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    is_aws(name) && name.as_str() != "x-amzn-trace-id" || name.as_str().starts_with(PREFIX)
+}
+
+/// Returns whether a header is AWS's own: of Invoke's answer, of a signature, of a load balancer.
+fn is_aws(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-amz-") || name.starts_with("x-amzn-")
+}
+
+/// What becomes of a header or query parameter that is there several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// One text, the values separated by `,`.
+    Joined,
+    /// The last value only. Cookies are joined all the same: several `cookie` headers are one list (RFC 9113 section
+    /// 8.2.3).
+    Last,
+    /// A list of all values.
+    Listed,
+}
+
 /// Writes `"name":"value",…` for every header that crosses and that `skip` does not take out; ends with a comma if any.
-pub(crate) fn write(out: &mut Vec<u8>, headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) {
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    headers: &HeaderMap,
+    repeated: Repeated,
+    skip: impl Fn(&HeaderName) -> bool,
+) {
     let nominates = headers.contains_key(CONNECTION);
+    let (open, close): (&[u8], &[u8]) = match repeated {
+        Repeated::Joined | Repeated::Last => (br#"":""#, br#"","#),
+        Repeated::Listed => (br#"":[""#, br#""],"#),
+    };
     let mut last: Option<&HeaderName> = None;
+    let mut value_at = 0;
     for (name, value) in headers {
         if last == Some(name) {
-            // The values of one name follow each other; the string is opened again for the next.
-            out.truncate(out.len() - br#"","#.len());
-            out.push(b',');
+            // The values of one name follow each other; what was closed is opened again for the next.
+            let closed = out.len() - 2;
+            match repeated {
+                Repeated::Last if *name != COOKIE => out.truncate(value_at),
+                Repeated::Joined | Repeated::Last => {
+                    out.truncate(closed);
+                    out.extend_from_slice(if *name == COOKIE { b"; " } else { b"," });
+                }
+                Repeated::Listed => {
+                    out.truncate(closed);
+                    out.extend_from_slice(br#",""#);
+                }
+            }
         } else {
             if is_hop_by_hop(name) || skip(name) || (nominates && nominated(headers, name)) {
                 continue;
@@ -46,10 +92,11 @@ pub(crate) fn write(out: &mut Vec<u8>, headers: &HeaderMap, skip: impl Fn(&Heade
             last = Some(name);
             out.push(b'"');
             out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(br#"":""#);
+            out.extend_from_slice(open);
+            value_at = out.len();
         }
         json::escape_latin1(out, value.as_bytes());
-        out.extend_from_slice(br#"","#);
+        out.extend_from_slice(close);
     }
 }
 
@@ -131,11 +178,17 @@ pub(crate) fn append(
     Ok(())
 }
 
-/// Reads a name, and returns `None` for those that do not cross.
+/// Reads a name, and returns `None` for those that belong to one connection.
 pub(crate) fn to_name(name: &str) -> Result<Option<HeaderName>, HeaderError> {
     let name =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::Name(name.into()))?;
-    Ok((!is_hop_by_hop(&name) && name != CONTENT_LENGTH).then_some(name))
+    Ok((!is_hop_by_hop(&name)).then_some(name))
+}
+
+/// Reads a name of a function's answer, and returns `None` for those that do not reach a client.
+pub(crate) fn to_answer_name(name: &str) -> Result<Option<HeaderName>, HeaderError> {
+    let name = to_name(name)?;
+    Ok(name.filter(|name| !is_aws(name)))
 }
 
 /// Characters up to U+00FF are bytes; text with any above is not from HTTP, and goes out as UTF-8.
@@ -184,6 +237,56 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
         }
         deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// The value of a header in any of the forms that formats have: a text, a list of texts, or `null` for none.
+#[derive(Debug)]
+pub(crate) enum OneOrMany<'de> {
+    None,
+    One(Text<'de>),
+    Many(Vec<Text<'de>>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for OneOrMany<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrManyVisitor;
+        impl<'de> Visitor<'de> for OneOrManyVisitor {
+            type Value = OneOrMany<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(OneOrMany::None)
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(Text(Cow::Borrowed(text))))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(Text(Cow::Owned(text.to_owned()))))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(Text(Cow::Owned(value.to_string()))))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(Text(Cow::Owned(value.to_string()))))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(Text(Cow::Owned(value.to_string()))))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(Text(Cow::Owned(value.to_string()))))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    values.push(value);
+                }
+                Ok(OneOrMany::Many(values))
+            }
+        }
+        deserializer.deserialize_any(OneOrManyVisitor)
     }
 }
 

@@ -1,16 +1,17 @@
 //! A function's answer on its way to the client: the payload, and the HTTP response it stands for.
 //!
-//! AWS infers: JSON without a `statusCode` is a 200 with that JSON as its body. Kong and Envoy do not, and so break
-//! functions that work behind API Gateway.
+//! With payload format 2.0 AWS infers: JSON without a `statusCode` is a 200 with that JSON as its body. Kong and Envoy do
+//! not, and so break functions that work behind API Gateway. REST APIs and load balancers do not infer either.
 
+mod payload;
 mod read;
-mod write;
+pub(crate) mod write;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-pub use self::read::read_response;
-pub use self::write::write_response;
+pub(crate) use self::read::{read, read_prelude};
+pub(crate) use self::write::write;
 use crate::headers::HeaderError;
 
 /// The HTTP response that a payload stands for.
@@ -18,9 +19,11 @@ use crate::headers::HeaderError;
 pub struct Response {
     /// The status, 200 to 599.
     pub status: StatusCode,
-    /// The headers, with one `set-cookie` for each of `cookies`; no hop-by-hop ones, no `content-length`.
+    /// The headers, with one `set-cookie` for each cookie; no hop-by-hop ones, none of AWS's own (`x-amz-*`, `x-amzn-*`),
+    /// and `content-length` only if this answers HEAD. Those of [`report`](crate::report) are there: the gateway reads
+    /// them and takes them off.
     pub headers: HeaderMap,
-    /// The body, decoded; empty with 204 and 304, which have none.
+    /// The body, decoded; empty with 204 and 304 and after HEAD, which have none.
     pub body: Bytes,
 }
 
@@ -32,6 +35,11 @@ pub enum ResponseError {
     /// Not JSON at all.
     #[error("function answered with something that is not JSON: {0}")]
     Json(#[source] serde_json::Error),
+    /// JSON without a `statusCode`, in a format that infers nothing.
+    #[error(
+        "function answered without a statusCode; send an object with one, or use payload format 2.0, where any JSON is a response"
+    )]
+    NoStatus,
     /// A part of the answer has the wrong JSON type.
     #[error("function answered with a {part} of the wrong type: {source}")]
     Part {

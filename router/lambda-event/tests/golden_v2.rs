@@ -9,9 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use lambda_event::{
-    Request, RequestContext, ResponseError, read_event, read_response, write_event, write_response,
-};
+use lambda_event::Format::ApigwV2;
+use lambda_event::{Request, RequestContext, ResponseError, read_event};
 use serde_json::{Value, json};
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -37,7 +36,7 @@ fn event(change: impl FnOnce(&mut Request<'_>), headers: &HeaderMap) -> Value {
     };
     change(&mut request);
     let mut out = b"before".to_vec();
-    write_event(&mut out, &request);
+    ApigwV2.write_event(&mut out, &request);
     serde_json::from_slice(&out[6..]).unwrap()
 }
 
@@ -138,7 +137,8 @@ fn an_event_of_api_gateway_is_read() {
         "body": "aGk",
         "isBase64Encoded": true,
     });
-    let request = read_event(event.to_string().as_bytes()).unwrap();
+    let (format, request) = read_event(event.to_string().as_bytes()).unwrap();
+    assert_eq!(format, ApigwV2);
     assert_eq!(request.method(), Method::PUT);
     assert_eq!(request.uri(), "/a%20b/%C3%A9%3F%23?x=1&y=%20");
     assert_eq!(request.body(), &Bytes::from_static(b"hi"));
@@ -168,7 +168,7 @@ fn a_response_has_the_documented_shape() {
         ("keep-alive", "timeout=5"),
     ]);
     let mut out = Vec::new();
-    write_response(&mut out, StatusCode::CREATED, &headers, "<p>\u{e9}</p>".as_bytes());
+    ApigwV2.write_response(&mut out, StatusCode::CREATED, &headers, "<p>\u{e9}</p>".as_bytes());
     assert_eq!(
         serde_json::from_slice::<Value>(&out).unwrap(),
         json!({
@@ -182,7 +182,8 @@ fn a_response_has_the_documented_shape() {
 }
 
 fn read(payload: &str) -> Result<(u16, HeaderMap, Vec<u8>), ResponseError> {
-    let response = read_response(&Bytes::copy_from_slice(payload.as_bytes()))?;
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    let response = ApigwV2.read_response(&Method::GET, &payload)?;
     Ok((response.status.as_u16(), response.headers, response.body.to_vec()))
 }
 
