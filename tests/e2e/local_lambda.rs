@@ -81,7 +81,7 @@ async fn faults_of_the_cloud_become_problems() {
     assert_eq!(gateway.get("/").await.status(), 200);
     for (fault, status) in [
         (json!({ "throttle": { "function": "f" } }), 503),
-        (json!({ "garbage": { "function": "f" } }), 502),
+        (json!({ "payload": { "function": "f", "kind": "garbage" } }), 502),
         (json!({ "hang": { "function": "f" } }), 504),
         (json!({ "drop": { "function": "f", "when": "before" } }), 502),
         (json!({ "drop": { "function": "f", "when": "after" } }), 502),

@@ -18,7 +18,8 @@ use serde_json::json;
 use crate::{
     Shared,
     bill::{Bill, FunctionBill, ServiceBill},
-    faults::{EcsOrder, InvokeFault, LambdaOrder, Order},
+    faults::{EcsOrder, InvokeFault, LambdaOrder, Order, Refusal},
+    lambda::{function::Function, usage},
 };
 
 /// Largest order of faults.
@@ -55,12 +56,18 @@ pub struct FunctionState {
 pub struct EnvironmentState {
     /// Unique id, to kill it with a fault.
     pub id: String,
+    /// `$LATEST` or the number of its version.
+    pub version: String,
     /// Process id.
     pub pid: u32,
     /// Whether it is working on an event.
     pub busy: bool,
     /// Events it has been given.
     pub invocations: u64,
+    /// CPU time of its processes so far in milliseconds, where it can be read.
+    pub cpu_ms: Option<u64>,
+    /// Memory its processes used at most in MiB, where it can be read.
+    pub memory_mib: Option<u64>,
 }
 
 /// One service, now.
@@ -144,51 +151,77 @@ pub(crate) fn place(shared: &Shared, order: Order) -> Result<(), String> {
 }
 
 fn place_lambda(shared: &Shared, order: LambdaOrder) -> Result<(), String> {
+    let faults = &shared.faults.lambda;
+    // What concerns one function's next invocations; the rest is placed at once.
     let (name, function, fault, count) = match order {
         LambdaOrder::Throttle { function, reason, count } => {
-            ("throttle", function, InvokeFault::Throttle(reason), count)
+            ("throttle", function, Ok(InvokeFault::Refuse(Refusal::Throttle(reason))), count)
         }
         LambdaOrder::Error { function, status, kind, count } => {
-            let error_status = StatusCode::from_u16(status).ok();
-            let error_status = error_status.filter(|s| s.is_client_error() || s.is_server_error());
-            let status = error_status
-                .ok_or(format!("lambda.error.status: {status} is not within 400 to 599"))?;
-            ("error", function, InvokeFault::Error { status, kind }, count)
+            ("error", function, Refusal::exception(kind, status).map(InvokeFault::Refuse), count)
         }
-        LambdaOrder::Garbage { function, count } => {
-            ("garbage", function, InvokeFault::Garbage, count)
+        LambdaOrder::FunctionError { function, kind, count } => {
+            ("function_error", function, InvokeFault::function_error(&kind), count)
         }
-        LambdaOrder::Hang { function, count } => ("hang", function, InvokeFault::Hang, count),
+        LambdaOrder::Payload { function, kind, count } => {
+            ("payload", function, Ok(InvokeFault::Payload(kind)), count)
+        }
+        LambdaOrder::Stream { function, kind, count } => {
+            ("stream", function, Ok(InvokeFault::Stream(kind)), count)
+        }
+        LambdaOrder::Hang { function, count } => ("hang", function, Ok(InvokeFault::Hang), count),
         LambdaOrder::Drop { function, when, count } => {
-            ("drop", function, InvokeFault::Drop(when), count)
+            ("drop", function, Ok(InvokeFault::Drop(when)), count)
         }
         LambdaOrder::Kill { environment } => {
             let killed = shared.lambda.kill(&environment);
-            return killed
-                .then_some(())
-                .ok_or(format!("lambda.kill.environment: there is no `{environment}`"));
+            let missing = format!("lambda.kill.environment: there is no `{environment}`");
+            return killed.then_some(()).ok_or(missing);
+        }
+        LambdaOrder::Inactive { function, version } => {
+            let placed = shared.lambda.deactivate(&function, version);
+            return placed.map_err(|error| format!("lambda.inactive.{error}"));
+        }
+        LambdaOrder::Api { status, kind, count } => {
+            let refusal = Refusal::exception(kind, status);
+            let placed = refusal.and_then(|refusal| faults.on_call(refusal, count));
+            return placed.map_err(|error| format!("lambda.api.{error}"));
+        }
+        LambdaOrder::Storm { reason, percent: percent @ 1..=100 } => {
+            faults.set_storm(reason, percent);
+            return Ok(());
+        }
+        LambdaOrder::Storm { percent, .. } => {
+            return Err(format!("lambda.storm.percent: {percent} is not within 1 to 100"));
+        }
+        LambdaOrder::Down { status } => {
+            faults.set_down(down_status("lambda", status)?);
+            return Ok(());
+        }
+        LambdaOrder::ClockSkew { ahead } => {
+            faults.set_clock_ahead(ahead);
+            return Ok(());
         }
     };
     if !shared.lambda.functions.contains_key(&function) {
         return Err(format!("lambda.{name}.function: there is no `{function}`"));
     }
-    shared
-        .faults
-        .on_invoke(&function, fault, count)
-        .map_err(|error| format!("lambda.{name}.{error}"))
+    let placed = fault.and_then(|fault| faults.on_invoke(&function, fault, count));
+    placed.map_err(|error| format!("lambda.{name}.{error}"))
+}
+
+/// The status of a service that is down.
+fn down_status(service: &str, status: u16) -> Result<StatusCode, String> {
+    match status {
+        500 => Ok(StatusCode::INTERNAL_SERVER_ERROR),
+        503 => Ok(StatusCode::SERVICE_UNAVAILABLE),
+        status => Err(format!("{service}.down.status: {status} is not 500 or 503")),
+    }
 }
 
 fn place_ecs(shared: &Shared, order: EcsOrder) -> Result<(), String> {
     match order {
-        EcsOrder::Down { status: 500 } => {
-            shared.faults.set_ecs_down(StatusCode::INTERNAL_SERVER_ERROR);
-        }
-        EcsOrder::Down { status: 503 } => {
-            shared.faults.set_ecs_down(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        EcsOrder::Down { status } => {
-            return Err(format!("ecs.down.status: {status} is not 500 or 503"));
-        }
+        EcsOrder::Down { status } => shared.faults.set_ecs_down(down_status("ecs", status)?),
         EcsOrder::SlowStart { cluster, service, extra } => {
             let services = shared.ecs.clusters.get(&cluster);
             let services =
@@ -210,16 +243,22 @@ fn place_ecs(shared: &Shared, order: EcsOrder) -> Result<(), String> {
 /// What runs now.
 pub(crate) fn state(shared: &Shared) -> Snapshot {
     let functions = shared.lambda.functions.iter().map(|(name, function)| {
-        let environments = function.environments().into_iter().map(|e| EnvironmentState {
-            id: e.id.clone(),
-            pid: e.process.pid,
-            busy: e.busy.load(Relaxed),
-            invocations: e.invocations.load(Relaxed),
+        let environments = function.environments().into_iter().map(|(version, e)| {
+            let used = usage::of(e.process.pid);
+            EnvironmentState {
+                id: e.id.clone(),
+                version: version.name(),
+                pid: e.process.pid,
+                busy: e.busy.load(Relaxed),
+                invocations: e.invocations.load(Relaxed),
+                cpu_ms: used.map(|u| u.cpu_ms),
+                memory_mib: used.map(|u| u.memory_mib),
+            }
         });
         let usage = &function.usage;
         let state = FunctionState {
             environments: environments.collect(),
-            in_flight: function.running(),
+            in_flight: function.in_flight(),
             invocations: usage.requests.load(Relaxed),
             cold_starts: usage.cold_starts.load(Relaxed),
             throttles: usage.throttles.load(Relaxed),
@@ -249,22 +288,31 @@ pub(crate) fn state(shared: &Shared) -> Snapshot {
 
 /// What has been used so far.
 pub(crate) fn bill(shared: &Shared) -> Bill {
-    let functions = shared.lambda.functions.iter().map(|(name, function)| {
-        let usage = &function.usage;
-        let (memory_mib, billed_ms) = (function.config.memory, usage.billed_ms.load(Relaxed));
-        let bill = FunctionBill {
-            requests: usage.requests.load(Relaxed),
-            billed_ms,
-            mb_ms: billed_ms * u64::from(memory_mib),
-            init_ms: usage.init_ms.load(Relaxed),
-            memory_mib,
-        };
-        (name.clone(), bill)
-    });
+    let functions = shared
+        .lambda
+        .functions
+        .iter()
+        .map(|(name, function)| (name.clone(), function_bill(function)));
     let services = shared.ecs.services().map(|service| {
         let (vcpu_milli, memory_mib) = (service.config.vcpu_milli, service.config.memory);
         let bill = ServiceBill { task_ms: service.task_ms(), vcpu_milli, memory_mib };
         (format!("{}/{}", service.cluster, service.name), bill)
     });
     Bill { functions: functions.collect(), services: services.collect() }
+}
+
+fn function_bill(function: &Function) -> FunctionBill {
+    let usage = &function.usage;
+    let published = function.published();
+    let running = published.provisioned.iter().map(|(q, order)| order.mb_ms(&published, q));
+    FunctionBill {
+        requests: usage.requests.load(Relaxed),
+        billed_ms: usage.billed_ms.load(Relaxed),
+        mb_ms: usage.mb_ms.load(Relaxed),
+        init_ms: usage.init_ms.load(Relaxed),
+        restores: usage.restores.load(Relaxed),
+        restored_mib: usage.restored_mib.load(Relaxed),
+        provisioned_mb_ms: usage.provisioned_mb_ms.load(Relaxed) + running.sum::<u64>(),
+        memory_mib: published.latest.settings.memory,
+    }
 }

@@ -17,7 +17,11 @@ use serde::Serialize;
 pub(crate) struct FunctionUsage {
     pub(crate) requests: AtomicU64,
     pub(crate) billed_ms: AtomicU64,
+    pub(crate) mb_ms: AtomicU64,
     pub(crate) init_ms: AtomicU64,
+    pub(crate) restores: AtomicU64,
+    pub(crate) restored_mib: AtomicU64,
+    pub(crate) provisioned_mb_ms: AtomicU64,
     pub(crate) cold_starts: AtomicU64,
     pub(crate) throttles: AtomicU64,
     pub(crate) function_errors: AtomicU64,
@@ -44,12 +48,19 @@ pub struct Bill {
 pub struct FunctionBill {
     /// Invocations that ran, whether they failed or not. Throttles are free.
     pub requests: u64,
-    /// Billed milliseconds: each invocation's, with its init on a cold start (not SnapStart's), rounded up.
+    /// Billed milliseconds: each invocation's, with its init on a cold start (of SnapStart: what runs after the restore),
+    /// rounded up.
     pub billed_ms: u64,
-    /// `billed_ms` times the memory in MiB.
+    /// Billed milliseconds times the memory in MiB that each invocation had.
     pub mb_ms: u64,
     /// The part of `billed_ms` that was init.
     pub init_ms: u64,
+    /// Snapshots restored.
+    pub restores: u64,
+    /// MiB of memory restored, all restores together.
+    pub restored_mib: u64,
+    /// MiB of provisioned environments times milliseconds, from the order to its end.
+    pub provisioned_mb_ms: u64,
     /// Configured memory in MiB.
     pub memory_mib: u32,
 }

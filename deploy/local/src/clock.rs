@@ -99,6 +99,12 @@ pub(crate) fn request_id() -> String {
     format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }
 
+/// A random number from 0 up to 1.
+pub(crate) fn draw() -> f64 {
+    // 53 bits: what the fraction of a float holds.
+    (random_bits() as u64 >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// The standard library seeds its hash maps from the system; two such seeds are 128 bits that do not repeat.
 fn random_bits() -> u128 {
     let half = |n: u8| u128::from(RandomState::new().hash_one(n));

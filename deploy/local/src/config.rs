@@ -50,7 +50,8 @@ pub struct Function {
     /// How long one invocation may take, up to 15 minutes. Real time.
     #[serde(default = "default_timeout", deserialize_with = "units::duration")]
     pub timeout: Duration,
-    /// Aliases and versions the function answers to, beside its bare name. They share their environments.
+    /// Aliases and versions that are there at the start. A number has all versions up to it published, an alias points at
+    /// the last of them, or at version 1. More come by the API.
     #[serde(default)]
     pub qualifiers: Vec<String>,
     /// Reserved concurrency: a limit, and taken from what all others share. 0 turns the function off.
@@ -65,28 +66,37 @@ pub struct Function {
     /// How long a process may take to ask for its first event before it is started once more. Real time.
     #[serde(default = "default_init_timeout", deserialize_with = "units::duration")]
     pub init_timeout: Duration,
-    /// How environments are initialised.
+    /// Published versions use SnapStart: the process starts for real, `restore/next` exists, and init is not billed.
     #[serde(default)]
-    pub init_type: InitType,
+    pub snap_start: bool,
+    /// How long a version is Pending while its snapshot is made. Divided by the time scale.
+    #[serde(default = "default_snapshot_lag", deserialize_with = "units::duration")]
+    pub snapshot_lag: Duration,
+    /// How long a process may take to ask for its first event after it was restored. Real time.
+    #[serde(default = "default_restore_timeout", deserialize_with = "units::duration")]
+    pub restore_timeout: Duration,
+    /// Form of the lines that Lambda logs.
+    #[serde(default)]
+    pub log_format: LogFormat,
 }
 
-/// How environments of a function are initialised.
+/// Form of the lines that Lambda logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InitType {
-    /// The process starts when it is needed.
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `REPORT RequestId: ...`.
     #[default]
-    OnDemand,
-    /// As a snapshot is restored: the process starts for real, `restore/next` exists, and init is not billed.
-    SnapStart,
+    Text,
+    /// An object a line.
+    Json,
 }
 
-impl InitType {
-    /// The value of `AWS_LAMBDA_INITIALIZATION_TYPE`.
+impl LogFormat {
+    /// As the API and `AWS_LAMBDA_LOG_FORMAT` write it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::OnDemand => "on-demand",
-            Self::SnapStart => "snap-start",
+            Self::Text => "Text",
+            Self::Json => "JSON",
         }
     }
 }
@@ -180,6 +190,14 @@ fn default_idle() -> Duration {
     Duration::from_mins(5)
 }
 fn default_init_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+/// Making a snapshot takes minutes at AWS.
+fn default_snapshot_lag() -> Duration {
+    Duration::from_mins(1)
+}
+/// AWS's limit for what runs after a restore.
+fn default_restore_timeout() -> Duration {
     Duration::from_secs(10)
 }
 fn default_port() -> u16 {
@@ -342,7 +360,10 @@ impl Function {
             idle: default_idle(),
             start_delay: Duration::ZERO,
             init_timeout: default_init_timeout(),
-            init_type: InitType::default(),
+            snap_start: false,
+            snapshot_lag: default_snapshot_lag(),
+            restore_timeout: default_restore_timeout(),
+            log_format: LogFormat::default(),
         }
     }
 }

@@ -102,9 +102,9 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         address: OnceLock::new(),
     });
     let router = Router::new()
-        .route("/2015-03-31/functions/{name}/invocations", post(lambda::invoke::handle))
         .route("/", post(ecs::api::handle))
         .route("/", get(|| async { "pacer local: see /_local/state\n" }))
+        .merge(lambda::api::routes())
         .merge(admin::routes())
         .fallback(|| async { (StatusCode::NOT_FOUND, "the local cloud has no such path\n") })
         .with_state(shared.clone());
@@ -115,6 +115,7 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
     let _ = shared.address.set(server.address);
     for function in shared.lambda.functions.values() {
         shared.work.spawn(function.clone().reap(scale));
+        shared.work.spawn(lambda::provisioned::keep(shared.clone(), function.clone()));
     }
     for service in shared.ecs.services() {
         shared.work.spawn(service.clone().keep(shared.clone()));

@@ -17,11 +17,22 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
-use crate::{clock::epoch_ms, config::InitType, server::Server, tasks::lock};
+use crate::{
+    clock::epoch_ms,
+    lambda::{
+        function_error::FunctionError,
+        streamed::{self, Streamed},
+    },
+    server::Server,
+    tasks::lock,
+};
 
 /// Largest result of a synchronous invocation: 6 MB, and the hundred bytes by which Lambda's own check exceeds it.
 pub(crate) const RESULT_BYTES_MAX: usize = 6 * 1024 * 1024 + 100;
@@ -44,34 +55,13 @@ pub(crate) struct Event {
 /// What the process answered.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Result(Bytes),
+    Whole {
+        content_type: Option<HeaderValue>,
+        body: Bytes,
+    },
+    /// The answer has begun; the rest comes in chunks.
+    Streamed(Streamed),
     Error(FunctionError),
-}
-
-/// An error the function or its runtime reported.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FunctionError {
-    /// `errorMessage`, `errorType` and what else was reported.
-    pub(crate) body: Value,
-    /// Reported as one the function handled.
-    pub(crate) handled: bool,
-}
-
-impl FunctionError {
-    /// An error of Lambda's own, like `Runtime.ExitError`.
-    pub(crate) fn of_runtime(kind: &str, message: &str) -> Self {
-        Self { body: json!({ "errorType": kind, "errorMessage": message }), handled: false }
-    }
-
-    fn reported(headers: &HeaderMap, body: &[u8]) -> Self {
-        let kind = headers.get("lambda-runtime-function-error-type").and_then(|v| v.to_str().ok());
-        let kind = kind.unwrap_or("Runtime.Unknown");
-        let body = match serde_json::from_slice(body) {
-            Ok(Value::Object(body)) => Value::Object(body),
-            _ => json!({ "errorType": kind, "errorMessage": String::from_utf8_lossy(body) }),
-        };
-        Self { body, handled: kind == "Handled" }
-    }
 }
 
 /// What the rest of the cloud sees of the process's progress.
@@ -79,8 +69,19 @@ impl FunctionError {
 pub(crate) struct Progress {
     /// The process waits for an event.
     pub(crate) ready: bool,
+    /// When it asked to be restored from a snapshot, if it did.
+    pub(crate) restored: Option<Instant>,
     /// It reported that it could not initialise.
     pub(crate) init_error: Option<FunctionError>,
+    /// It reported that it could not go on after it was restored.
+    pub(crate) restore_error: Option<FunctionError>,
+}
+
+impl Progress {
+    /// Whether the start is over, well or not.
+    pub(crate) fn settled(&self) -> bool {
+        self.ready || self.init_error.is_some() || self.restore_error.is_some()
+    }
 }
 
 /// The Runtime API of one environment; dropping it closes the listener.
@@ -101,8 +102,8 @@ struct Shared {
 }
 
 impl RuntimeApi {
-    /// Listens on a port of 127.0.0.1 that the system chooses.
-    pub(crate) async fn start(init_type: InitType) -> std::io::Result<Self> {
+    /// Listens on a port of 127.0.0.1 that the system chooses; with `restore`, as in an environment of SnapStart.
+    pub(crate) async fn start(restore: bool) -> std::io::Result<Self> {
         // One at a time: an environment has one event, by Lambda's contract.
         let (events, receiver) = mpsc::channel(1);
         let progress = watch::Sender::new(Progress::default());
@@ -112,15 +113,15 @@ impl RuntimeApi {
             running: Mutex::new(None),
         });
         let mut paths = Router::new()
+            .route("/ping", get(|| async { "pong" }))
             .route("/runtime/invocation/next", get(next))
             .route("/runtime/invocation/{id}/response", post(response))
             .route("/runtime/invocation/{id}/error", post(error))
             .route("/runtime/init/error", post(init_error));
-        if init_type == InitType::SnapStart {
-            // Lambda blocks here while it takes the snapshot and until it is restored. There is none to take: on.
+        if restore {
             paths = paths
-                .route("/runtime/restore/next", get(|| async { StatusCode::OK }))
-                .route("/runtime/restore/error", post(init_error));
+                .route("/runtime/restore/next", get(restore_next))
+                .route("/runtime/restore/error", post(restore_error));
         }
         let router = Router::new().nest("/2018-06-01", paths.with_state(shared));
         let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), router).await?;
@@ -159,7 +160,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     };
     let mut response = Response::new(Body::from(event.payload));
     let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut set = |name: &'static str, value: &str| {
         // Ids, ARNs and numbers: all visible ASCII.
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -180,24 +181,29 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
 async fn response(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
     let Some(reply) = shared.take(&id) else {
         return refusal("no event with this id is being worked on");
     };
-    if let Ok(result) = to_bytes(body, RESULT_BYTES_MAX).await {
-        let _ = reply.send(Reply::Result(result));
+    let content_type = headers.get(CONTENT_TYPE).cloned();
+    let mode = headers.get("lambda-runtime-function-response-mode");
+    if mode.is_some_and(|mode| mode == "streaming") {
+        let (chunks, streamed) = streamed::channel(content_type);
+        let _ = reply.send(Reply::Streamed(streamed));
+        return match streamed::pass_on(body, chunks).await {
+            Ok(()) => accepted(),
+            // Nobody waits for the rest: the invocation timed out, or is beyond its size.
+            Err(streamed::Unwanted) => too_large(),
+        };
+    }
+    if let Ok(body) = to_bytes(body, RESULT_BYTES_MAX).await {
+        let _ = reply.send(Reply::Whole { content_type, body });
         return accepted();
     }
-    let message = format!(
-        "Response payload size exceeded maximum allowed payload size ({RESULT_BYTES_MAX} bytes)."
-    );
-    let _ = reply
-        .send(Reply::Error(FunctionError::of_runtime("Function.ResponseSizeTooLarge", &message)));
-    answer(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        &json!({ "errorType": "RequestEntityTooLarge", "errorMessage": message }),
-    )
+    let _ = reply.send(Reply::Error(FunctionError::result_too_large()));
+    too_large()
 }
 
 async fn error(
@@ -209,19 +215,34 @@ async fn error(
     let Some(reply) = shared.take(&id) else {
         return refusal("no event with this id is being worked on");
     };
-    let body = to_bytes(body, ERROR_BYTES_MAX).await.unwrap_or_default();
-    let _ = reply.send(Reply::Error(FunctionError::reported(&headers, &body)));
+    let _ = reply.send(Reply::Error(reported(&headers, body).await));
     accepted()
 }
 
 async fn init_error(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
+    let error = reported(&headers, body).await;
+    shared.fail(|progress| progress.init_error = Some(error))
+}
+
+/// Lambda blocks here while it takes the snapshot and until it is restored. There is none to take: on.
+async fn restore_next(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.progress.send_modify(|progress| progress.restored = Some(Instant::now()));
+    StatusCode::OK
+}
+
+async fn restore_error(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let error = reported(&headers, body).await;
+    shared.fail(|progress| progress.restore_error = Some(error))
+}
+
+async fn reported(headers: &HeaderMap, body: Body) -> FunctionError {
     let body = to_bytes(body, ERROR_BYTES_MAX).await.unwrap_or_default();
-    if shared.progress.borrow().ready || lock(&shared.running).is_some() {
-        return refusal("initialisation is over");
-    }
-    let error = FunctionError::reported(&headers, &body);
-    shared.progress.send_modify(|progress| progress.init_error = Some(error));
-    accepted()
+    let kind = headers.get("lambda-runtime-function-error-type").and_then(|v| v.to_str().ok());
+    FunctionError::reported(kind, &body)
 }
 
 impl Shared {
@@ -229,10 +250,27 @@ impl Shared {
     fn take(&self, id: &str) -> Option<oneshot::Sender<Reply>> {
         lock(&self.running).take_if(|(running, _)| running == id).map(|(_, reply)| reply)
     }
+
+    /// Notes that the process could not start.
+    fn fail(&self, change: impl FnOnce(&mut Progress)) -> Response {
+        if self.progress.borrow().ready || lock(&self.running).is_some() {
+            return refusal("initialisation is over");
+        }
+        self.progress.send_modify(change);
+        accepted()
+    }
 }
 
 fn accepted() -> Response {
     answer(StatusCode::ACCEPTED, &json!({ "status": "OK" }))
+}
+
+fn too_large() -> Response {
+    let message = FunctionError::result_too_large().message();
+    answer(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        &json!({ "errorType": "RequestEntityTooLarge", "errorMessage": message }),
+    )
 }
 
 fn refusal(message: &str) -> Response {

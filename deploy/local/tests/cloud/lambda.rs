@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use http::Request;
 use http_body_util::Full;
-use pacer_local::{Config, config::InitType};
+use pacer_local::Config;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -306,12 +306,17 @@ async fn the_runtime_api_refuses_what_is_out_of_turn() {
 #[tokio::test]
 async fn snapstart_has_restore_and_bills_no_init() {
     let mut f = function(&["snap-start"]);
-    f.init_type = InitType::SnapStart;
+    (f.snap_start, f.qualifiers) = (true, vec!["live".into()]);
     let cloud = with_function(f).await;
-    let answer = invoke(&cloud, json!({})).await.json();
+    let answer = invoke_as(&cloud, "f:live", &[("x-amz-log-type", "Tail")], &json!({})).await;
+    let log = String::from_utf8(BASE64.decode(answer.header("x-amz-log-result")).unwrap()).unwrap();
+    assert!(log.contains("Billed Restore Duration: ") && !log.contains("Init Duration: "), "{log}");
+    let answer = answer.json();
     assert_eq!(answer["about"]["restore"], 200);
     assert_eq!(answer["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"], "snap-start");
-    assert_eq!(cloud.bill().functions["f"].init_ms, 0);
+    assert_eq!(answer["env"]["AWS_LAMBDA_LOG_STREAM_NAME"], Value::Null);
+    let bill = cloud.bill().functions["f"];
+    assert_eq!((bill.init_ms, bill.restores, bill.restored_mib), (0, 1, 1769));
     cloud.stop().await;
 }
 
@@ -416,7 +421,7 @@ async fn faults_of_invoke_happen_as_often_as_ordered() {
         (answer.status(), answer.header("x-amzn-errortype")),
         (409, "SnapStartNotReadyException")
     );
-    fault(&cloud, json!({ "lambda": { "garbage": { "function": "f" } } })).await;
+    fault(&cloud, json!({ "lambda": { "payload": { "function": "f", "kind": "garbage" } } })).await;
     let answer = invoke(&cloud, json!({})).await;
     assert_eq!(answer.status(), 200);
     assert!(serde_json::from_slice::<Value>(&answer.body).is_err());
