@@ -18,6 +18,8 @@ use serde_json::json;
 use crate::{
     Shared,
     bill::{Bill, FunctionBill, ServiceBill},
+    config::Provider,
+    ecs::{cluster::Lifetimes, task::Task},
     faults::{EcsOrder, InvokeFault, LambdaOrder, Order, Refusal},
     lambda::{function::Function, usage},
 };
@@ -32,6 +34,10 @@ pub struct Snapshot {
     pub functions: BTreeMap<String, FunctionState>,
     /// By `cluster/service`.
     pub services: BTreeMap<String, ServiceState>,
+    /// Tasks that belong to no service, by cluster, those that are over and kept included.
+    pub tasks: BTreeMap<String, Vec<TaskState>>,
+    /// How often each call of the ECS API was made, refused ones included.
+    pub ecs_calls: BTreeMap<String, u64>,
 }
 
 /// One function, now.
@@ -96,6 +102,14 @@ pub struct TaskState {
     pub pid: Option<u32>,
     /// Availability zone.
     pub zone: String,
+    /// `desiredStatus`.
+    pub desired: &'static str,
+    /// `healthStatus`.
+    pub health: &'static str,
+    /// `capacityProviderName`, if a strategy chose one.
+    pub provider: Option<&'static str>,
+    /// `family:revision` of its task definition.
+    pub definition: String,
     /// Why it is over.
     pub stopped_reason: Option<String>,
 }
@@ -226,16 +240,24 @@ fn place_ecs(shared: &Shared, order: EcsOrder) -> Result<(), String> {
             let services = shared.ecs.clusters.get(&cluster);
             let services =
                 services.ok_or(format!("ecs.slow_start.cluster: there is no `{cluster}`"))?;
-            if !services.contains_key(&service) {
+            if !services.services.contains_key(&service) {
                 return Err(format!("ecs.slow_start.service: there is no `{service}`"));
             }
             shared.faults.slow_start(&cluster, &service, extra);
         }
         EcsOrder::Kill { task } => {
-            if !shared.ecs.kill(&task) {
+            if !shared.ecs.task(&task).is_some_and(|task| task.kill()) {
                 return Err(format!("ecs.kill.task: no process runs for `{task}`"));
             }
         }
+        EcsOrder::SpotInterruption { task } => {
+            if !shared.ecs.task(&task).is_some_and(|task| task.interrupt()) {
+                return Err(format!(
+                    "ecs.spot_interruption.task: `{task}` is no task on FARGATE_SPOT that is meant to run"
+                ));
+            }
+        }
+        EcsOrder::Throttle {} => shared.faults.throttle_ecs(),
     }
     Ok(())
 }
@@ -267,23 +289,41 @@ pub(crate) fn state(shared: &Shared) -> Snapshot {
         (name.clone(), state)
     });
     let services = shared.ecs.services().map(|service| {
-        let tasks = service.tasks().into_iter().map(|task| {
-            let state = task.state();
-            TaskState {
-                arn: task.arn.clone(),
-                status: state.status.name(),
-                address: state.address.map(|a| a.to_string()),
-                pid: state.pid,
-                zone: task.zone.clone(),
-                stopped_reason: state.stopped_reason,
-            }
-        });
+        let tasks = service.tasks();
+        let tasks = tasks.iter().map(|task| task_state(task));
         let (running, pending) = service.counts();
         let state =
             ServiceState { desired: service.desired().0, running, pending, tasks: tasks.collect() };
         (format!("{}/{}", service.cluster, service.name), state)
     });
-    Snapshot { functions: functions.collect(), services: services.collect() }
+    let clusters = shared.ecs.clusters.values();
+    let tasks = clusters.map(|cluster| {
+        let tasks = cluster.standalone();
+        (cluster.name.clone(), tasks.iter().map(|task| task_state(task)).collect())
+    });
+    Snapshot {
+        functions: functions.collect(),
+        services: services.collect(),
+        tasks: tasks.collect(),
+        ecs_calls: shared.ecs.calls(),
+    }
+}
+
+fn task_state(task: &Task) -> TaskState {
+    let state = task.state();
+    let definition = &task.definition;
+    TaskState {
+        arn: task.arn.clone(),
+        status: state.status.name(),
+        address: state.address.map(|a| a.to_string()),
+        pid: state.pid,
+        zone: task.place.zone.clone(),
+        desired: if state.wanted { "RUNNING" } else { "STOPPED" },
+        health: state.health.name(),
+        provider: task.place.provider.map(Provider::name),
+        definition: format!("{}:{}", definition.family, definition.revision),
+        stopped_reason: state.stopped_reason,
+    }
 }
 
 /// What has been used so far.
@@ -294,11 +334,27 @@ pub(crate) fn bill(shared: &Shared) -> Bill {
         .iter()
         .map(|(name, function)| (name.clone(), function_bill(function)));
     let services = shared.ecs.services().map(|service| {
-        let (vcpu_milli, memory_mib) = (service.config.vcpu_milli, service.config.memory);
-        let bill = ServiceBill { task_ms: service.task_ms(), vcpu_milli, memory_mib };
-        (format!("{}/{}", service.cluster, service.name), bill)
+        let size = (service.config.vcpu_milli, service.config.memory);
+        (format!("{}/{}", service.cluster, service.name), service_bill(service.lifetimes(), size))
     });
-    Bill { functions: functions.collect(), services: services.collect() }
+    let standalone = shared.ecs.clusters.values().flat_map(|cluster| {
+        let groups = cluster.standalone_lifetimes().into_iter();
+        groups.map(|(group, lived)| {
+            (format!("{}/{group}", cluster.name), service_bill(lived, (0, 0)))
+        })
+    });
+    Bill { functions: functions.collect(), services: services.chain(standalone).collect() }
+}
+
+fn service_bill(lived: Lifetimes, (vcpu_milli, memory_mib): (u32, u32)) -> ServiceBill {
+    ServiceBill {
+        task_ms: lived.tasks,
+        spot_task_ms: lived.spot_tasks,
+        vcpu_milli_ms: lived.vcpu_milli,
+        memory_mib_ms: lived.memory_mib,
+        vcpu_milli,
+        memory_mib,
+    }
 }
 
 fn function_bill(function: &Function) -> FunctionBill {

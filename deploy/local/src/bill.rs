@@ -39,7 +39,7 @@ impl FunctionUsage {
 pub struct Bill {
     /// By function name.
     pub functions: BTreeMap<String, FunctionBill>,
-    /// By `cluster/service`.
+    /// By `cluster/service`; tasks that belong to no service by `cluster/GROUP`, like `prod/family:report`.
     pub services: BTreeMap<String, ServiceBill>,
 }
 
@@ -71,9 +71,15 @@ pub struct ServiceBill {
     /// Milliseconds of all its tasks, from the order to run one to its end. (Fargate starts at the image pull, some
     /// seconds later: this is a little high.)
     pub task_ms: u64,
-    /// Thousandths of a vCPU of a task.
+    /// The part of `task_ms` on Spot capacity.
+    pub spot_task_ms: u64,
+    /// Each task's milliseconds times its thousandths of a vCPU: task definitions may differ in size.
+    pub vcpu_milli_ms: u64,
+    /// Each task's milliseconds times its MiB.
+    pub memory_mib_ms: u64,
+    /// Thousandths of a vCPU of a task, as configured; 0 for tasks that belong to no service.
     pub vcpu_milli: u32,
-    /// Memory of a task in MiB.
+    /// Memory of a task in MiB, as configured; 0 for tasks that belong to no service.
     pub memory_mib: u32,
 }
 

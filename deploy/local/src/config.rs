@@ -33,6 +33,9 @@ pub struct Config {
     /// ECS clusters by name.
     #[serde(default)]
     pub clusters: BTreeMap<String, Cluster>,
+    /// SQS queues by name.
+    #[serde(default)]
+    pub queues: BTreeMap<String, Queue>,
 }
 
 /// A Lambda function: a command that speaks the Runtime API.
@@ -147,9 +150,94 @@ pub struct Service {
     /// How tasks get their addresses.
     #[serde(default)]
     pub network: Network,
+    /// Capacity providers that tasks are spread over; none: launch type `FARGATE`, or `EC2` with
+    /// `network: bridge`.
+    #[serde(default)]
+    pub capacity_providers: Vec<CapacityProvider>,
+    /// How it is found out whether a task is healthy; without it, that stays `UNKNOWN`.
+    #[serde(default)]
+    pub health_check: Option<HealthCheck>,
+    /// Healthy tasks kept during a deployment, as a share of the desired count, rounded up.
+    #[serde(default = "default_minimum_healthy_percent")]
+    pub minimum_healthy_percent: u32,
+    /// Tasks that a deployment may bring the service to, as a share of the desired count, rounded down.
+    #[serde(default = "default_maximum_percent")]
+    pub maximum_percent: u32,
     /// Tasks there is room for; a desired count beyond it is accepted and not reached, as on a full cluster.
     #[serde(default = "default_max")]
     pub max: u32,
+}
+
+/// A capacity provider of a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapacityProvider {
+    /// Which one.
+    pub provider: Provider,
+    /// Tasks that run on it before weights count. Only one provider of a strategy may have a base.
+    #[serde(default)]
+    pub base: u32,
+    /// Its share of the tasks beyond the base, beside the others' weights.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+/// Fargate's capacity providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Provider {
+    /// On demand.
+    Fargate,
+    /// Spare capacity, which may be taken back with two minutes' notice.
+    FargateSpot,
+}
+
+impl Provider {
+    /// As ECS writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fargate => "FARGATE",
+            Self::FargateSpot => "FARGATE_SPOT",
+        }
+    }
+
+    /// The provider of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Fargate, Self::FargateSpot].into_iter().find(|provider| provider.name() == name)
+    }
+}
+
+/// How it is found out whether a container is healthy: the container definition's `healthCheck`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    /// As ECS takes it: `[CMD-SHELL, text]` or `[CMD, program, argument...]`. Exit status 0 is healthy. It runs with the
+    /// container's variables.
+    pub command: Vec<String>,
+    /// Time between two checks, 5 s to 300 s. Divided by the time scale.
+    #[serde(default = "default_check_interval", deserialize_with = "units::duration")]
+    pub interval: Duration,
+    /// How long one check may take, 2 s to 60 s. Real time.
+    #[serde(default = "default_check_timeout", deserialize_with = "units::duration")]
+    pub timeout: Duration,
+    /// Failures in a row that make it unhealthy, 1 to 10.
+    #[serde(default = "default_check_retries")]
+    pub retries: u32,
+    /// Time from the start in which failures do not count, 0 s to 300 s. Divided by the time scale.
+    #[serde(default, deserialize_with = "units::duration")]
+    pub start_period: Duration,
+}
+
+/// An SQS queue.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Clusters whose task state change events it is sent, as by a rule of EventBridge.
+    #[serde(default)]
+    pub task_events_of: Vec<String>,
+    /// How long a message that was received and not deleted is hidden, up to 12 h. Real time.
+    #[serde(default = "default_visibility_timeout", deserialize_with = "units::duration")]
+    pub visibility_timeout: Duration,
 }
 
 /// How tasks get their addresses.
@@ -221,6 +309,27 @@ fn default_service_memory() -> u32 {
 fn default_max() -> u32 {
     TASKS_MAX
 }
+fn default_weight() -> u32 {
+    1
+}
+fn default_check_interval() -> Duration {
+    Duration::from_secs(30)
+}
+fn default_check_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+fn default_check_retries() -> u32 {
+    3
+}
+fn default_visibility_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+fn default_minimum_healthy_percent() -> u32 {
+    100
+}
+fn default_maximum_percent() -> u32 {
+    200
+}
 
 impl Config {
     /// An empty cloud in `eu-west-1` with AWS's default limits, in real time.
@@ -233,6 +342,7 @@ impl Config {
             time_scale: default_time_scale(),
             functions: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            queues: BTreeMap::new(),
         }
     }
 
@@ -332,6 +442,22 @@ impl Config {
                         s.stop_timeout
                     ),
                 );
+                s.check(&at, &mut check);
+            }
+        }
+        check(self.queues.len() <= ENTRIES_MAX, format!("queues: more than {ENTRIES_MAX}"));
+        for (name, queue) in &self.queues {
+            let at = format!("queues.{name}");
+            check(is_name(name), format!("{at}: a name has letters, digits, - and _, at most 64"));
+            check(
+                queue.visibility_timeout <= Duration::from_hours(12),
+                format!("{at}.visibility_timeout: {:?} is more than 12h", queue.visibility_timeout),
+            );
+            for cluster in &queue.task_events_of {
+                check(
+                    self.clusters.contains_key(cluster),
+                    format!("{at}.task_events_of: there is no cluster `{cluster}`"),
+                );
             }
         }
         if problems.is_empty() {
@@ -382,9 +508,90 @@ impl Service {
             memory: default_service_memory(),
             zones: Vec::new(),
             network: Network::default(),
+            capacity_providers: Vec::new(),
+            health_check: None,
+            minimum_healthy_percent: default_minimum_healthy_percent(),
+            maximum_percent: default_maximum_percent(),
             max: default_max(),
         }
     }
+
+    /// Checks what concerns capacity, health and deployments.
+    fn check(&self, at: &str, check: &mut impl FnMut(bool, String)) {
+        check(
+            self.capacity_providers.is_empty() || self.network == Network::Awsvpc,
+            format!("{at}.capacity_providers: Fargate has no `network: bridge`"),
+        );
+        if let Err(problem) = strategy(&self.capacity_providers) {
+            check(false, format!("{at}.capacity_providers: {problem}"));
+        }
+        if let Some(Err(problem)) = self.health_check.as_ref().map(HealthCheck::check) {
+            check(false, format!("{at}.health_check.{problem}"));
+        }
+        check(
+            self.minimum_healthy_percent <= 100,
+            format!("{at}.minimum_healthy_percent: {} is above 100", self.minimum_healthy_percent),
+        );
+        check(
+            (100..=200).contains(&self.maximum_percent)
+                && self.minimum_healthy_percent < self.maximum_percent,
+            format!(
+                "{at}.maximum_percent: {} is not within 100 to 200 and above minimum_healthy_percent",
+                self.maximum_percent
+            ),
+        );
+    }
+}
+
+impl HealthCheck {
+    /// Checks the bounds that ECS has (API reference, `HealthCheck`).
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let form = self.command.first().map(String::as_str);
+        let has_arguments = 2 <= self.command.len();
+        let seconds = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
+        if !has_arguments || !matches!(form, Some("CMD" | "CMD-SHELL")) {
+            return Err("command: is not [CMD-SHELL, text] or [CMD, program, argument...]".into());
+        }
+        if !seconds(5, 300).contains(&self.interval) {
+            return Err(format!("interval: {:?} is not within 5s to 300s", self.interval));
+        }
+        if !seconds(2, 60).contains(&self.timeout) {
+            return Err(format!("timeout: {:?} is not within 2s to 60s", self.timeout));
+        }
+        if !(1..=10).contains(&self.retries) {
+            return Err(format!("retries: {} is not within 1 to 10", self.retries));
+        }
+        if !seconds(0, 300).contains(&self.start_period) {
+            return Err(format!("start_period: {:?} is not within 0s to 300s", self.start_period));
+        }
+        Ok(())
+    }
+}
+
+/// Checks what ECS asks of a capacity provider strategy (API reference, `CapacityProviderStrategyItem`).
+///
+/// # Errors
+/// Says which rule is broken.
+pub(crate) fn strategy(items: &[CapacityProvider]) -> Result<(), &'static str> {
+    let twice = |(i, item): (usize, &CapacityProvider)| {
+        items[..i].iter().any(|other| other.provider == item.provider)
+    };
+    if items.iter().enumerate().any(twice) {
+        return Err("a provider is named twice");
+    }
+    if 1 < items.iter().filter(|item| 0 < item.base).count() {
+        return Err("only one provider may have a base");
+    }
+    if items.iter().any(|item| 1000 < item.weight || 100_000 < item.base) {
+        return Err("a weight is at most 1000, a base at most 100000");
+    }
+    if !items.is_empty() && items.iter().all(|item| item.weight == 0) {
+        return Err("one provider must have a weight above 0");
+    }
+    Ok(())
 }
 
 /// Names go into ARNs, paths and addresses; AWS's own limit for functions is 64.
@@ -435,6 +642,29 @@ mod tests {
             ["version: 2", "functions.thumb.memory", "account_concurrency: 1 is less than the 7"]
         {
             assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn capacity_health_deployments_and_queues_are_checked() {
+        let good = SMALL.replace("network: bridge", "capacity_providers: [{ provider: FARGATE, base: 1 }, { provider: FARGATE_SPOT, weight: 3 }], \
+             health_check: { command: [CMD-SHELL, 'true'] }");
+        let good = format!("{good}queues:\n  tasks: {{ task_events_of: [prod] }}\n");
+        let web = Config::parse(&good).unwrap().clusters["prod"].services["web"].clone();
+        assert_eq!(web.capacity_providers[1].provider, Provider::FargateSpot);
+        assert_eq!(web.health_check.unwrap().interval, Duration::from_secs(30));
+        for (from, to, problem) in [
+            ("weight: 3", "weight: 3, base: 1", "only one provider may have a base"),
+            ("FARGATE_SPOT", "FARGATE", "a provider is named twice"),
+            ("vcpu: 0.25", "vcpu: 0.25, network: bridge", "Fargate has no `network: bridge`"),
+            ("[CMD-SHELL, 'true']", "['true']", "health_check.command"),
+            ("'true'] }", "'true'], interval: 1s }", "health_check.interval"),
+            ("vcpu: 0.25", "vcpu: 0.25, maximum_percent: 50", "maximum_percent: 50"),
+            ("vcpu: 0.25", "vcpu: 0.25, maximum_percent: 100", "above minimum_healthy_percent"),
+            ("task_events_of: [prod]", "task_events_of: [gone]", "there is no cluster `gone`"),
+        ] {
+            let error = Config::parse(&good.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(problem), "{problem} in {error}");
         }
     }
 }

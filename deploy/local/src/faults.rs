@@ -51,6 +51,13 @@ pub enum EcsOrder {
         /// The task's ARN.
         task: String,
     },
+    /// Takes the capacity of a Spot task back: the notice, SIGTERM, and SIGKILL after its stop timeout.
+    SpotInterruption {
+        /// The task's ARN.
+        task: String,
+    },
+    /// Every call of the API is throttled until faults are cleared, as when others use up the account's rate.
+    Throttle {},
 }
 
 fn unavailable() -> u16 {
@@ -67,6 +74,7 @@ pub(crate) struct Faults {
 #[derive(Debug, Default)]
 struct Pending {
     ecs_down: Option<http::StatusCode>,
+    ecs_throttled: bool,
     /// By cluster and service.
     slow_starts: BTreeMap<(String, String), Duration>,
 }
@@ -78,6 +86,14 @@ impl Faults {
 
     pub(crate) fn ecs_down(&self) -> Option<http::StatusCode> {
         lock(&self.ecs).ecs_down
+    }
+
+    pub(crate) fn throttle_ecs(&self) {
+        lock(&self.ecs).ecs_throttled = true;
+    }
+
+    pub(crate) fn ecs_throttled(&self) -> bool {
+        lock(&self.ecs).ecs_throttled
     }
 
     pub(crate) fn slow_start(&self, cluster: &str, service: &str, extra: Duration) {

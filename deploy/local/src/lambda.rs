@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use crate::{clock::Scale, config::Config};
 
 pub(crate) mod api;
-mod bucket;
 mod cut;
 pub(crate) mod environment;
 mod error;

@@ -1,4 +1,4 @@
-//! An AWS-shaped cloud on loopback: Lambda and ECS with real processes.
+//! An AWS-shaped cloud on loopback: Lambda and ECS with real processes, and SQS for what ECS tells.
 //!
 //! The gateway speaks only real AWS APIs; this is what it speaks them to in the demo, in tests and on a laptop. It does
 //! what AWS does as far as the gateway can see it (limits, lags, refusals, wordings), and nothing that the gateway does
@@ -26,7 +26,9 @@ use axum::{
 use http::StatusCode;
 
 mod admin;
+mod aws_json;
 mod bill;
+mod bucket;
 mod clock;
 pub mod config;
 mod ecs;
@@ -35,6 +37,7 @@ mod lambda;
 mod process;
 mod server;
 mod signature;
+mod sqs;
 mod tasks;
 pub mod units;
 
@@ -48,6 +51,7 @@ use ecs::Ecs;
 use faults::Faults;
 use lambda::Lambda;
 use server::Server;
+use sqs::Sqs;
 use tasks::Tasks;
 
 /// The command line of `pacer local`.
@@ -91,9 +95,11 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
     let config = Config { time_scale, ..config };
     config.check()?;
     let scale = Scale(time_scale);
+    let sqs = Sqs::new(&config);
     let shared = Arc::new(Shared {
         lambda: Lambda::new(&config, scale),
-        ecs: Ecs::new(&config),
+        ecs: Ecs::new(&config, &sqs),
+        sqs,
         config,
         scale,
         faults: Faults::default(),
@@ -102,7 +108,7 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         address: OnceLock::new(),
     });
     let router = Router::new()
-        .route("/", post(ecs::api::handle))
+        .route("/", post(aws_json::handle))
         .route("/", get(|| async { "pacer local: see /_local/state\n" }))
         .merge(lambda::api::routes())
         .merge(admin::routes())
@@ -178,6 +184,7 @@ struct Shared {
     faults: Faults,
     lambda: Lambda,
     ecs: Ecs,
+    sqs: Sqs,
     /// Everything that runs, but the supervisors of processes.
     work: Tasks,
     /// Supervisors of processes, which outlive the work that needed them until the process has ended.

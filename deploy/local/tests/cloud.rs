@@ -4,8 +4,16 @@
 
 #[path = "cloud/admin.rs"]
 mod admin;
+#[path = "cloud/capacity.rs"]
+mod capacity;
+#[path = "cloud/deployment.rs"]
+mod deployment;
 #[path = "cloud/ecs.rs"]
 mod ecs;
+#[path = "cloud/ecs_calls.rs"]
+mod ecs_calls;
+#[path = "cloud/events.rs"]
+mod events;
 #[path = "cloud/lambda.rs"]
 mod lambda;
 #[path = "cloud/support.rs"]

@@ -13,10 +13,10 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    bucket::{Bucket, Rate},
     clock::Scale,
     config::{self, Config},
     faults::ThrottleReason,
-    lambda::bucket::{Bucket, Rate},
     tasks::lock,
 };
 
