@@ -46,7 +46,7 @@ pub(crate) enum StartError {
 #[derive(Debug)]
 pub(crate) struct App {
     child: Child,
-    connection: Connection,
+    connection: Connection<Full<Bytes>>,
 }
 
 impl App {

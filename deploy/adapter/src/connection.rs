@@ -3,13 +3,12 @@
 //! An environment does one thing at a time, so a pool would be a pool of one. Dropping a request that is under way closes
 //! the connection: the other side sees that nobody waits any more.
 
+use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -34,20 +33,23 @@ pub(crate) enum SendError {
 
 /// Opens a connection to one address when there is something to send.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Connection<B> {
     address: String,
-    open: Option<Open>,
+    open: Option<Open<B>>,
 }
 
 #[derive(Debug)]
-struct Open {
-    sender: SendRequest<Full<Bytes>>,
+struct Open<B> {
+    sender: SendRequest<B>,
     used: Instant,
     /// Owns the task that moves the bytes, and ends it when dropped.
     _driver: JoinSet<()>,
 }
 
-impl Connection {
+impl<B> Connection<B>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     /// To `address`, `host:port`.
     pub(crate) fn new(address: String) -> Self {
         Connection { address, open: None }
@@ -64,7 +66,7 @@ impl Connection {
     /// Sends a request; sends it again only if the kept connection turned out closed before it took it.
     pub(crate) async fn send(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Request<B>,
     ) -> Result<Response<Incoming>, SendError> {
         let mut request = request;
         if let Some(mut open) = self.open.take().filter(|open| open.used.elapsed() < IDLE_MAX)
@@ -85,12 +87,12 @@ impl Connection {
         }
     }
 
-    fn keep(&mut self, open: Open, response: Response<Incoming>) -> Response<Incoming> {
+    fn keep(&mut self, open: Open<B>, response: Response<Incoming>) -> Response<Incoming> {
         self.open = Some(Open { used: Instant::now(), ..open });
         response
     }
 
-    async fn connect(&self) -> Result<Open, SendError> {
+    async fn connect(&self) -> Result<Open<B>, SendError> {
         let address = || self.address.clone();
         let failed = |source| SendError::Connect { address: address(), source };
         let stream = TcpStream::connect(&self.address).await.map_err(failed)?;

@@ -67,18 +67,23 @@ impl Environment {
 
     /// Adds what `visit` cost until now to the headers of its answer.
     pub(crate) fn report(&self, visit: &Visit, headers: &mut HeaderMap) {
+        self.report_start(visit, headers);
         let billed = visit.received.elapsed() + visit.init.unwrap_or_default();
         headers.insert(report::BILLED_MS, HeaderValue::from(milliseconds_up(billed)));
+    }
+
+    /// Adds what is known when an answer begins: all but the billed time, which is known when it has ended, and a stream
+    /// has no place for it there.
+    pub(crate) fn report_start(&self, visit: &Visit, headers: &mut HeaderMap) {
         if let Some(memory) = &self.memory_mb {
             headers.insert(report::MEMORY_MB, memory.clone());
         }
         let id = HeaderValue::from_str(&self.id).expect("the id was checked when it was taken");
         headers.insert(report::ENVIRONMENT, id);
         headers.insert(report::COLD_START, HeaderValue::from(u16::from(visit.is_cold())));
-        match visit.init {
-            Some(init) => headers.insert(report::INIT_MS, HeaderValue::from(milliseconds_up(init))),
-            None => headers.remove(report::INIT_MS),
-        };
+        if let Some(init) = visit.init {
+            headers.insert(report::INIT_MS, HeaderValue::from(milliseconds_up(init)));
+        }
     }
 }
 
@@ -122,6 +127,7 @@ mod tests {
         assert_eq!(headers[report::COLD_START], "1");
 
         let visit = environment.receive();
+        let mut headers = HeaderMap::new();
         environment.report(&visit, &mut headers);
         assert_eq!(headers.get(report::INIT_MS), None);
         assert!(number(&headers, report::BILLED_MS) < 2000);

@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderName;
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use lambda_event::{EventError, RequestContext, report, warm_up};
-use serde::Serialize;
-use tokio::time::{sleep, timeout};
+use hyper::body::Incoming;
+use lambda_event::stream::PRELUDE_BYTES_MAX;
+use lambda_event::{EventError, Format, RequestContext, report, warm_up};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::InvokeMode;
 use crate::app::App;
 use crate::connection::SendError;
+use crate::context::LambdaContext;
 use crate::environment::{Environment, Visit};
 use crate::runtime_api::Invoke;
+use crate::streamed::{Deadline, Streamed};
 
 /// What Lambda takes as an answer, in bytes of JSON ("Lambda quotas", AWS documentation: 6 MB; its error message says
 /// 6291556). A body of more bytes cannot fit, so no more is held.
@@ -44,6 +49,10 @@ pub(crate) enum Failure {
         "the response is larger than the {ANSWER_BYTES_MAX} bytes that Lambda takes; send it from a container"
     )]
     TooLarge,
+    #[error(
+        "the response's headers take more than the {PRELUDE_BYTES_MAX} bytes of a stream's prelude; send fewer"
+    )]
+    PreludeTooLarge,
     /// Worded as Lambda itself does, because gateways know a timeout by these words.
     #[error("Task timed out after {:.2} seconds", .0.as_secs_f64())]
     Overrun(Duration),
@@ -57,11 +66,18 @@ impl Failure {
         match self {
             Failure::Event(_) => "Runtime.InvalidEvent",
             Failure::App(_) | Failure::Body(_) => "Runtime.AppError",
-            Failure::TooLarge => "Function.ResponseSizeTooLarge",
+            Failure::TooLarge | Failure::PreludeTooLarge => "Function.ResponseSizeTooLarge",
             Failure::Overrun(_) => "Sandbox.Timedout",
             Failure::Exited(_) => "Runtime.ExitError",
         }
     }
+}
+
+/// What the Runtime API is to be told.
+pub(crate) enum Answer {
+    Whole(Bytes),
+    /// The beginning is there, the rest comes as the app sends it.
+    Streamed(Streamed),
 }
 
 /// Answers one event: a warm-up by itself, anything else by asking the app.
@@ -69,7 +85,8 @@ pub(crate) async fn answer(
     app: &mut App,
     environment: &mut Environment,
     invoke: &Invoke,
-) -> Result<Bytes, Failure> {
+    mode: InvokeMode,
+) -> Result<Answer, Failure> {
     let visit = environment.receive();
     let time_left = invoke.time_left().saturating_sub(OVERRUN_MARGIN);
     if let Some(hold) = warm_up::read(&invoke.payload) {
@@ -78,31 +95,49 @@ pub(crate) async fn answer(
             warm_up::Answer { environment: environment.id().into(), cold_start: visit.is_cold() };
         let mut out = Vec::new();
         warm_up::write_answer(&mut out, &answer);
-        return Ok(out.into());
+        return Ok(Answer::Whole(out.into()));
     }
 
-    let request = request(invoke)?;
-    let exchange = timeout(time_left, exchange(app, environment, &visit, request)).await;
-    let failure = match exchange {
-        Ok(Ok(payload)) => return Ok(payload),
-        Ok(Err(failure)) => failure,
-        Err(_) => Failure::Overrun(time_left),
+    let (format, request) = request(invoke)?;
+    let deadline = Deadline { at: Instant::now() + time_left, time_left };
+    let exchange = async {
+        let (mut head, body) = app.send(request).await?.into_parts();
+        remove_own(&mut head.headers);
+        match mode {
+            InvokeMode::Buffered => {
+                buffer(head, body, format, environment, &visit).await.map(Answer::Whole)
+            }
+            InvokeMode::ResponseStream => {
+                environment.report_start(&visit, &mut head.headers);
+                Streamed::begin(head.status, &head.headers, body, deadline).map(Answer::Streamed)
+            }
+        }
     };
-    // Whatever the app still does on this connection is for nobody.
+    let exchange = timeout_at(deadline.at, exchange).await;
+    match exchange.unwrap_or(Err(Failure::Overrun(time_left))) {
+        Ok(answer) => Ok(answer),
+        Err(failure) => Err(give_up(app, failure).await),
+    }
+}
+
+/// Closes the connection, on which whatever the app still does is for nobody, and says whether the app has ended.
+pub(crate) async fn give_up(app: &mut App, failure: Failure) -> Failure {
     app.close_connection();
     match failure {
         Failure::App(_) | Failure::Body(_) => {
-            Err(app.has_ended().await.map_or(failure, Failure::Exited))
+            app.has_ended().await.map_or(failure, Failure::Exited)
         }
-        Failure::Event(_) | Failure::TooLarge | Failure::Overrun(_) | Failure::Exited(_) => {
-            Err(failure)
-        }
+        Failure::Event(_)
+        | Failure::TooLarge
+        | Failure::PreludeTooLarge
+        | Failure::Overrun(_)
+        | Failure::Exited(_) => failure,
     }
 }
 
 /// The event's request, with Lambda's own context added and what only Pacer or Lambda may say taken out.
-fn request(invoke: &Invoke) -> Result<Request<Full<Bytes>>, EventError> {
-    let (_, request) = lambda_event::read_event(&invoke.payload)?;
+fn request(invoke: &Invoke) -> Result<(Format, Request<Full<Bytes>>), EventError> {
+    let (format, request) = lambda_event::read_event(&invoke.payload)?;
     let (mut head, body) = request.into_parts();
     remove_own(&mut head.headers);
     if let Some(RequestContext(context)) = head.extensions.remove()
@@ -115,7 +150,7 @@ fn request(invoke: &Invoke) -> Result<Request<Full<Bytes>>, EventError> {
     if let Some(value) = json_value(&context) {
         head.headers.insert(LAMBDA_CONTEXT, value);
     }
-    Ok(Request::from_parts(head, Full::new(body)))
+    Ok((format, Request::from_parts(head, Full::new(body))))
 }
 
 fn remove_own(headers: &mut HeaderMap) {
@@ -137,13 +172,13 @@ fn json_value(json: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&one_line).ok()
 }
 
-async fn exchange(
-    app: &mut App,
+async fn buffer(
+    mut head: Parts,
+    body: Incoming,
+    format: Format,
     environment: &Environment,
     visit: &Visit,
-    request: Request<Full<Bytes>>,
 ) -> Result<Bytes, Failure> {
-    let (mut head, body) = app.send(request).await?.into_parts();
     let body = match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(Failure::TooLarge),
@@ -151,55 +186,9 @@ async fn exchange(
     };
     environment.report(visit, &mut head.headers);
     let mut payload = Vec::new();
-    lambda_event::Format::ApigwV2.write_response(&mut payload, head.status, &head.headers, &body);
+    format.write_response(&mut payload, head.status, &head.headers, &body);
     if ANSWER_BYTES_MAX < payload.len() {
         return Err(Failure::TooLarge);
     }
     Ok(payload.into())
-}
-
-/// The context of an invoke, with the field names of Lambda Web Adapter 1.0.
-#[derive(Serialize)]
-struct LambdaContext<'a> {
-    request_id: &'a str,
-    deadline: u64,
-    invoked_function_arn: &'a str,
-    xray_trace_id: Option<&'a str>,
-    client_context: Option<serde_json::Value>,
-    identity: Option<serde_json::Value>,
-    env_config: EnvConfig,
-}
-
-#[derive(Serialize)]
-struct EnvConfig {
-    function_name: String,
-    memory: u32,
-    version: String,
-    log_stream: String,
-    log_group: String,
-}
-
-impl<'a> LambdaContext<'a> {
-    fn of(invoke: &'a Invoke) -> Self {
-        let variable = |name| std::env::var(name).unwrap_or_default();
-        let json = |name| invoke.header(name).and_then(|text| serde_json::from_str(text).ok());
-        let since_1970 = invoke.deadline.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        LambdaContext {
-            request_id: &invoke.id,
-            deadline: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            invoked_function_arn: invoke
-                .header("lambda-runtime-invoked-function-arn")
-                .unwrap_or_default(),
-            xray_trace_id: invoke.header("lambda-runtime-trace-id"),
-            client_context: json("lambda-runtime-client-context"),
-            identity: json("lambda-runtime-cognito-identity"),
-            env_config: EnvConfig {
-                function_name: variable("AWS_LAMBDA_FUNCTION_NAME"),
-                memory: variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").parse().unwrap_or_default(),
-                version: variable("AWS_LAMBDA_FUNCTION_VERSION"),
-                log_stream: variable("AWS_LAMBDA_LOG_STREAM_NAME"),
-                log_group: variable("AWS_LAMBDA_LOG_GROUP_NAME"),
-            },
-        }
-    }
 }

@@ -2,14 +2,18 @@
 //!
 //! One image then serves both lanes: as an ECS task the app listens and this program is gone (it becomes the app);
 //! as a Lambda function it turns events into requests to the app on loopback. It also tells the gateway what Invoke
-//! does not show (billed time, cold start), and answers warm-up events itself. It knows nothing of policies
-//! and never calls AWS beyond the Runtime API of its own environment.
+//! does not show (billed time, cold start), and answers warm-up events itself. An event shows by its shape which front end
+//! it is of (API Gateway's payload formats 1.0 and 2.0, function URLs, load balancers), and is answered in its format; with
+//! the mode `response_stream`, all are answered in the one format of streams. It knows nothing of policies and never calls
+//! AWS beyond the Runtime API of its own environment.
 
 mod app;
 mod connection;
+mod context;
 mod environment;
 mod invoke;
 mod runtime_api;
+mod streamed;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -24,7 +28,7 @@ use tokio::time::timeout;
 
 use crate::app::{App, StartError};
 use crate::environment::Environment;
-use crate::invoke::Failure;
+use crate::invoke::{Answer, Failure};
 use crate::runtime_api::RuntimeApi;
 
 /// How long after a failure to look for a signal that explains it. The kernel hands both out at the same time, and a
@@ -46,9 +50,46 @@ pub struct Args {
     #[arg(long, env = "PACER_ADAPTER_READY_TIMEOUT", default_value = "9s", value_parser = parse_duration)]
     pub ready_timeout: Duration,
 
+    /// How answers go to Lambda: `buffered`, or `response_stream` as the app sends them. It must be how the function is
+    /// invoked: a gateway that streams calls InvokeWithResponseStream. Where this is not set, Lambda Web Adapter's
+    /// AWS_LWA_INVOKE_MODE counts. A streamed answer cannot tell the billed time, which is known after its end.
+    #[arg(long, env = "PACER_ADAPTER_INVOKE_MODE", value_parser = parse_mode)]
+    pub invoke_mode: Option<InvokeMode>,
+
     /// The app and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// How answers go to Lambda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvokeMode {
+    /// Whole, as JSON of at most 6 MB.
+    Buffered,
+    /// As the app sends them: a prelude with status and headers, then the body.
+    ResponseStream,
+}
+
+fn parse_mode(text: &str) -> Result<InvokeMode, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "buffered" => Ok(InvokeMode::Buffered),
+        "response_stream" => Ok(InvokeMode::ResponseStream),
+        _ => Err("write buffered or response_stream".into()),
+    }
+}
+
+impl Args {
+    /// # Errors
+    ///
+    /// When AWS_LWA_INVOKE_MODE counts and is no mode.
+    fn mode(&self) -> anyhow::Result<InvokeMode> {
+        match (self.invoke_mode, std::env::var("AWS_LWA_INVOKE_MODE")) {
+            (Some(mode), _) => Ok(mode),
+            (None, Ok(text)) => parse_mode(&text)
+                .map_err(|error| anyhow::anyhow!("AWS_LWA_INVOKE_MODE is {text:?}: {error}")),
+            (None, Err(_)) => Ok(InvokeMode::Buffered),
+        }
+    }
 }
 
 fn parse_path(text: &str) -> Result<String, String> {
@@ -84,6 +125,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Ok(api) = std::env::var("AWS_LAMBDA_RUNTIME_API") else { return Err(become_app(&args)) };
     let started = Instant::now();
+    let mode = args.mode()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
@@ -101,7 +143,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     });
     let result = tokio::select! {
-        result = serve(&args, &mut api, &mut app, started) => match result {
+        result = serve(&args, mode, &mut api, &mut app, started) => match result {
             // A signal to the whole process group ends the app too, and its end may be seen first: that is no failure.
             Err(error) => timeout(SIGNAL_SEEN_MAX, &mut told_to_stop).await.map_err(|_| error),
             Ok(never) => match never {},
@@ -126,6 +168,7 @@ fn become_app(args: &Args) -> anyhow::Error {
 /// The life of one environment: the app gets ready, then one invoke after the other.
 async fn serve(
     args: &Args,
+    mode: InvokeMode,
     api: &mut RuntimeApi,
     app: &mut App,
     started: Instant,
@@ -143,14 +186,29 @@ async fn serve(
     };
     loop {
         let invoke = while_app_lives(app, api.next()).await??;
-        match invoke::answer(app, &mut environment, &invoke).await {
-            Ok(payload) => api.respond(&invoke.id, payload).await?,
-            Err(failure) => {
-                tracing::warn!(request_id = invoke.id, error = %failure, "invoke failed");
-                api.invoke_error(&invoke.id, failure.error_type(), &failure.to_string()).await?;
-                if let Failure::Exited(status) = failure {
-                    return Err(ended(status));
+        let failure = match invoke::answer(app, &mut environment, &invoke, mode).await {
+            Ok(Answer::Whole(payload)) => {
+                api.respond(&invoke.id, payload).await?;
+                None
+            }
+            Ok(Answer::Streamed(streamed)) => {
+                let (pieces, call) = api.respond_streaming(&invoke.id);
+                let (called, failure) = tokio::join!(call, streamed.send(app, pieces));
+                // A stream that was broken off breaks its call too.
+                if failure.is_none() {
+                    called?;
                 }
+                failure
+            }
+            Err(failure) => {
+                api.invoke_error(&invoke.id, failure.error_type(), &failure.to_string()).await?;
+                Some(failure)
+            }
+        };
+        if let Some(failure) = failure {
+            tracing::warn!(request_id = invoke.id, error = %failure, "invoke failed");
+            if let Failure::Exited(status) = failure {
+                return Err(ended(status));
             }
         }
     }
@@ -190,6 +248,13 @@ mod tests {
         for bad in ["9", "", "s", "-1s", "1.5s", "18446744073709551615s"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn modes_are_named_as_lambda_web_adapter_names_them() {
+        assert_eq!(parse_mode("buffered"), Ok(InvokeMode::Buffered));
+        assert_eq!(parse_mode("RESPONSE_STREAM"), Ok(InvokeMode::ResponseStream));
+        assert!(parse_mode("streaming").is_err());
     }
 
     #[test]

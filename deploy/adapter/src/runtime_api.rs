@@ -1,16 +1,34 @@
 //! Lambda's Runtime API, version 2018-06-01: where events come from and answers go.
 //!
-//! Source: "Using the Lambda runtime API" (AWS documentation, November 2026). Only what a buffered, one-at-a-time
-//! runtime needs.
+//! Source: "Using the Lambda runtime API" and "Building a custom runtime: response streaming" (AWS documentation, November
+//! 2026). Only what a one-at-a-time runtime needs.
 
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::header::{CONTENT_TYPE, HOST, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
+use lambda_event::stream;
 
 use crate::connection::{Connection, SendError};
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
+const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
+
+/// Pieces of a streamed answer that wait for the connection: one goes out, one is ready.
+const PIECES_WAITING_MAX: usize = 1;
+
+/// What a call carries: all of it, or an answer that still comes.
+type CallBody = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
+
+/// Where the pieces of a streamed answer go.
+pub(crate) type Pieces = Sender<Bytes, io::Error>;
 
 /// Why the Runtime API could not be used. There is nothing to do then but to exit.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +68,7 @@ impl Invoke {
 /// A client of the Runtime API of this environment.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
-    connection: Connection,
+    connection: Connection<CallBody>,
 }
 
 impl RuntimeApi {
@@ -82,6 +100,30 @@ impl RuntimeApi {
     /// Answers the invoke `id`. An answer that Lambda refuses (too late, too large) is logged: the next may do.
     pub(crate) async fn respond(&mut self, id: &str, payload: Bytes) -> Result<(), ApiError> {
         self.post("invocation/response", &format!("invocation/{id}/response"), None, payload).await
+    }
+
+    /// Returns a call that answers the invoke `id` piece by piece, and where the pieces go: prelude, delimiter and body, or
+    /// [`failure`] as trailers in the middle of it. It is made once: what is streamed cannot be sent again.
+    pub(crate) fn respond_streaming(
+        &mut self,
+        id: &str,
+    ) -> (Pieces, impl Future<Output = Result<(), ApiError>>) {
+        let (pieces, body) = Channel::new(PIECES_WAITING_MAX);
+        let request =
+            self.request(Method::POST, &format!("invocation/{id}/response"), Either::Right(body));
+        let call = "invocation/response";
+        let sent = async move {
+            let mut request = request?;
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(stream::CONTENT_TYPE));
+            headers.insert(RESPONSE_MODE, HeaderValue::from_static("streaming"));
+            headers.append(TRAILER, HeaderValue::from(ERROR_TYPE));
+            headers.append(TRAILER, HeaderValue::from(ERROR_BODY));
+            let sent = self.connection.send(request).await;
+            let response = sent.map_err(|source| ApiError::Send { call, source })?;
+            finish(call, response).await
+        };
+        (pieces, sent)
     }
 
     /// Tells that the invoke `id` failed.
@@ -126,16 +168,7 @@ impl RuntimeApi {
         body: Bytes,
     ) -> Result<(), ApiError> {
         let response = self.call(call, Method::POST, path, error_type, body).await?;
-        let status = response.status();
-        // Read to the end, so that the connection can be kept.
-        response.collect().await.map_err(|source| ApiError::Body { call, source })?;
-        if status.is_server_error() {
-            return Err(ApiError::Status { call, status });
-        }
-        if status != StatusCode::ACCEPTED {
-            tracing::warn!(call, %status, "the runtime API refused what it was sent");
-        }
-        Ok(())
+        finish(call, response).await
     }
 
     /// Every call may be made twice: the API refuses a second answer to the same invoke.
@@ -147,26 +180,60 @@ impl RuntimeApi {
         error_type: Option<&'static str>,
         body: Bytes,
     ) -> Result<Response<Incoming>, ApiError> {
-        let mut request = Request::new(Full::new(body));
+        let body = Full::new(body);
+        let request = || -> Result<Request<CallBody>, ApiError> {
+            let mut request = self.request(method.clone(), path, Either::Left(body.clone()))?;
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(error_type) = error_type {
+                headers.insert(ERROR_TYPE, HeaderValue::from_static(error_type));
+            }
+            Ok(request)
+        };
+        let (first, second) = (request()?, request()?);
+        match self.connection.send(first).await {
+            Err(SendError::Exchange { .. }) => self.connection.send(second).await,
+            answer => answer,
+        }
+        .map_err(|source| ApiError::Send { call, source })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: CallBody,
+    ) -> Result<Request<CallBody>, ApiError> {
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = format!("/2018-06-01/runtime/{path}")
             .parse()
             .map_err(|_| ApiError::Header("a Lambda-Runtime-Aws-Request-Id that fits a path"))?;
         let host = HeaderValue::from_str(self.connection.address())
             .map_err(|_| ApiError::Header("an AWS_LAMBDA_RUNTIME_API of host:port"))?;
-        request.headers_mut().insert(http::header::HOST, host);
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
-        if let Some(error_type) = error_type {
-            let error_type = HeaderValue::from_static(error_type);
-            request.headers_mut().insert("lambda-runtime-function-error-type", error_type);
-        }
-        match self.connection.send(request.clone()).await {
-            Err(SendError::Exchange { .. }) => self.connection.send(request).await,
-            answer => answer,
-        }
-        .map_err(|source| ApiError::Send { call, source })
+        request.headers_mut().insert(HOST, host);
+        Ok(request)
     }
+}
+
+async fn finish(call: &'static str, response: Response<Incoming>) -> Result<(), ApiError> {
+    let status = response.status();
+    // Read to the end, so that the connection can be kept.
+    response.collect().await.map_err(|source| ApiError::Body { call, source })?;
+    if status.is_server_error() {
+        return Err(ApiError::Status { call, status });
+    }
+    if status != StatusCode::ACCEPTED {
+        tracing::warn!(call, %status, "the runtime API refused what it was sent");
+    }
+    Ok(())
+}
+
+/// The trailers that end a streamed answer which failed: the error's type, and its body in base64.
+pub(crate) fn failure(error_type: &'static str, message: &str) -> HeaderMap {
+    let body = BASE64_STANDARD.encode(error_body(error_type, message));
+    let body = HeaderValue::from_str(&body).expect("base64 is visible ASCII");
+    HeaderMap::from_iter([(ERROR_TYPE, HeaderValue::from_static(error_type)), (ERROR_BODY, body)])
 }
 
 fn error_body(error_type: &str, message: &str) -> Bytes {

@@ -19,7 +19,6 @@ fn main() -> std::io::Result<()> {
     if let Some(code) = std::env::args().nth(1) {
         std::process::exit(code.parse().expect("the argument is an exit code"));
     }
-    let variable = |name| std::env::var(name).expect("the adapter sets HOST and PORT");
     let listener = TcpListener::bind(format!("{}:{}", variable("HOST"), variable("PORT")))?;
     for stream in listener.incoming() {
         let stream = stream?;
@@ -27,6 +26,10 @@ fn main() -> std::io::Result<()> {
         std::thread::spawn(move || serve(&stream));
     }
     Ok(())
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).expect("the adapter sets HOST and PORT")
 }
 
 /// Answers requests until the other side closes, or a path asks for the end.
@@ -53,6 +56,28 @@ fn serve(stream: &TcpStream) -> Option<()> {
             vec![0; length.map_or(0, |(_, value)| value.parse().expect("a length is a number"))];
         lines.read_exact(&mut body).ok()?;
         let path = target.split('?').next()?;
+        let mut writer = stream;
+        if let Some(how) = path.strip_prefix("/stream") {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ntransfer-encoding: chunked\r\n\r\n";
+            writer.write_all(format!("{head}5\r\nfirst\r\n").as_bytes()).ok()?;
+            match how {
+                "-drop" => return None,
+                "-exit" => std::process::exit(7),
+                "-hang" => {
+                    let _ = lines.read(&mut [0]);
+                    return None;
+                }
+                _ => {
+                    // Whoever asked says when to go on, on the port that the query names.
+                    let port = target.split("gate=").nth(1)?.parse::<u16>().ok()?;
+                    let mut gate = TcpStream::connect((variable("HOST").as_str(), port)).ok()?;
+                    gate.read_exact(&mut [0]).ok()?;
+                    writer.write_all(b"6\r\nsecond\r\n0\r\nx-trailer: gone\r\n\r\n").ok()?;
+                    continue;
+                }
+            }
+        }
+        let wide = format!("200 OK\r\nx-wide: {}", "x".repeat(20_000));
         let (head, body) = match path {
             "/ready" if PROBES.fetch_add(1, Ordering::Relaxed) < 2 => ("503 Not Yet", Vec::new()),
             "/never" => ("500 Never", Vec::new()),
@@ -64,10 +89,12 @@ fn serve(stream: &TcpStream) -> Option<()> {
                 return None;
             }
             "/bytes" => (
-                "201 Created\r\ncontent-type: image/png\r\nset-cookie: a=1\r\nset-cookie: b=2\r\nx-pacer-billed-ms: 0",
+                "201 Created\r\ncontent-type: image/png\r\nset-cookie: a=1\r\nset-cookie: b=2\r\nx-pacer-billed-ms: 0\r\nx-pacer-busy: 1",
                 (0..=255).collect(),
             ),
             "/large" => ("200 OK", vec![b'x'; 7_000_000]),
+            "/wide" => (wide.as_str(), Vec::new()),
+            "/empty" => ("302 Found\r\nlocation: /", Vec::new()),
             _ => {
                 let seen = json!({
                     "method": method,
@@ -81,7 +108,6 @@ fn serve(stream: &TcpStream) -> Option<()> {
             }
         };
         let head = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n", body.len());
-        let mut writer = stream;
         writer.write_all(&[head.as_bytes(), &body].concat()).ok()?;
     }
 }
