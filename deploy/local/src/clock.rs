@@ -42,6 +42,13 @@ pub(crate) fn log_date(at: SystemTime) -> String {
     format!("{year:04}/{month:02}/{day:02}")
 }
 
+/// `20261121T011614Z`, the form of `X-Amz-Date`.
+pub(crate) fn amz_date(at: SystemTime) -> String {
+    let seconds = timestamp(at);
+    let seconds = seconds.split('.').next().unwrap_or_default();
+    seconds.replace(['-', ':'], "") + "Z"
+}
+
 /// Reads `20261121T011614Z`, the form of `X-Amz-Date`.
 pub(crate) fn parse_amz_date(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();
@@ -119,6 +126,7 @@ mod tests {
     fn dates_survive_the_round_trip() {
         let at = parse_amz_date("20240229T235959Z").unwrap();
         assert_eq!(timestamp(at), "2024-02-29T23:59:59.000Z");
+        assert_eq!(amz_date(at), "20240229T235959Z");
         // 1,000,000,000 s was 2001-09-09T01:46:40Z.
         assert_eq!(
             timestamp(UNIX_EPOCH + Duration::from_secs(1_000_000_000)),

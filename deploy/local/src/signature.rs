@@ -37,6 +37,9 @@ pub(crate) enum Refusal {
     UnknownKey(String),
     #[error("The request signature we calculated does not match the signature you provided. {0}")]
     Mismatch(String),
+    /// Its clock is off: the same name, with a sentence of its own.
+    #[error("{0}")]
+    Skewed(String),
 }
 
 impl Refusal {
@@ -46,7 +49,7 @@ impl Refusal {
             Self::Missing => "MissingAuthenticationTokenException",
             Self::Incomplete(_) => "IncompleteSignatureException",
             Self::UnknownKey(_) => "UnrecognizedClientException",
-            Self::Mismatch(_) => "InvalidSignatureException",
+            Self::Mismatch(_) | Self::Skewed(_) => "InvalidSignatureException",
         }
     }
 }
@@ -82,12 +85,19 @@ pub(crate) fn verify(
             claim.scope_date
         ));
     }
-    let skew = now.duration_since(at).unwrap_or_else(|e| e.duration());
-    if SKEW_MAX < skew {
-        return mismatch(format!(
-            "Signature expired or not yet current: {date} is {} s from now.",
-            skew.as_secs()
-        ));
+    // AWS's words, with the time it is there.
+    let here = clock::amz_date(now);
+    if at + SKEW_MAX < now {
+        let least = clock::amz_date(now - SKEW_MAX);
+        return Err(Refusal::Skewed(format!(
+            "Signature expired: {date} is now earlier than {least} ({here} - 5 min.)"
+        )));
+    }
+    if now + SKEW_MAX < at {
+        let most = clock::amz_date(now + SKEW_MAX);
+        return Err(Refusal::Skewed(format!(
+            "Signature not yet current: {date} is still later than {most} ({here} + 5 min.)"
+        )));
     }
     for needed in ["host", "x-amz-date"] {
         if !claim.signed_headers.split(';').any(|name| name == needed) {

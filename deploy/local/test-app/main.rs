@@ -51,6 +51,17 @@ fn main() -> Result<()> {
             }
             function()
         }
+        ["restore-error"] => {
+            call("GET", "/2018-06-01/runtime/restore/next", "")?;
+            let body = r#"{"errorType":"App.NoNetwork","errorMessage":"no network"}"#;
+            call("POST", "/2018-06-01/runtime/restore/error", body)?;
+            exit(1)
+        }
+        ["slow-restore"] => {
+            call("GET", "/2018-06-01/runtime/restore/next", "")?;
+            pause(Duration::from_mins(10));
+            Ok(())
+        }
         ["snap-start"] => {
             let (status, _, _) = call("GET", "/2018-06-01/runtime/restore/next", "")?;
             function_with(&json!({ "restore": status }))
@@ -117,6 +128,11 @@ fn function_with(about: &Value) -> Result<()> {
                 continue;
             }
             Some("exit") => exit(7),
+            Some("stream") => {
+                stream(&id, &event)?;
+                continue;
+            }
+            Some("spin") => spin(Duration::from_millis(event["ms"].as_u64().ok_or("no ms")?)),
             Some("big") => answer["big"] = json!("x".repeat(7 * 1024 * 1024)),
             // Out of turn, twice: what the API says to it is the answer.
             Some("disorder") => {
@@ -129,6 +145,67 @@ fn function_with(about: &Value) -> Result<()> {
             _ => {}
         }
         let _ = call("POST", &path("response"), &answer.to_string());
+    }
+}
+
+/// Answers in chunks: `chunks` as they are, or `count` of `bytes` each; then ends as `then` says. Writes to `file` when
+/// nobody takes what it sends, and goes on.
+fn stream(id: &str, event: &Value) -> Result<()> {
+    let api = env::var("AWS_LAMBDA_RUNTIME_API")?;
+    let mut socket = TcpStream::connect(&api)?;
+    let kind = event["content_type"].as_str().unwrap_or("application/octet-stream");
+    write!(
+        socket,
+        "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\n\
+        content-type: {kind}\r\nlambda-runtime-function-response-mode: streaming\r\ntransfer-encoding: chunked\r\n\
+        trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
+    )?;
+    socket.set_write_timeout(Some(Duration::from_millis(200)))?;
+    let mut send = |bytes: &[u8]| -> Result<()> {
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend(bytes);
+        chunk.extend(b"\r\n");
+        let mut left = &chunk[..];
+        while !left.is_empty() {
+            match socket.write(left) {
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    let file =
+                        event["file"].as_str().ok_or("nobody reads, and there is no file")?;
+                    std::fs::write(file, "stalled")?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    };
+    for chunk in event["chunks"].as_array().into_iter().flatten() {
+        send(chunk.as_str().ok_or("a chunk is no text")?.as_bytes())?;
+    }
+    let chunk = vec![b'x'; event["bytes"].as_u64().unwrap_or(0) as usize];
+    for _ in 0..event["count"].as_u64().unwrap_or(0) {
+        send(&chunk)?;
+    }
+    match event["then"].as_str() {
+        Some("exit") => exit(7),
+        Some("pause") => pause(Duration::from_mins(10)),
+        // {"errorType":"App.Wrong","errorMessage":"it went wrong"}
+        Some("error") => write!(
+            socket,
+            "0\r\nLambda-Runtime-Function-Error-Type: App.Wrong\r\nLambda-Runtime-Function-Error-Body: \
+            eyJlcnJvclR5cGUiOiJBcHAuV3JvbmciLCJlcnJvck1lc3NhZ2UiOiJpdCB3ZW50IHdyb25nIn0=\r\n\r\n"
+        )?,
+        _ => socket.write_all(b"0\r\n\r\n")?,
+    }
+    socket.read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Uses CPU for so long.
+fn spin(duration: Duration) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < duration {
+        std::hint::spin_loop();
     }
 }
 

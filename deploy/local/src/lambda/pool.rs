@@ -98,6 +98,11 @@ impl Pool {
         (alive().count(), idle, pool.provisioned_open)
     }
 
+    /// Every provisioned environment.
+    pub(crate) fn all_provisioned(&self) -> Vec<Arc<Environment>> {
+        lock(&self.0).provisioned.clone()
+    }
+
     /// Every environment that lives.
     pub(crate) fn environments(&self) -> Vec<Arc<Environment>> {
         let pool = lock(&self.0);

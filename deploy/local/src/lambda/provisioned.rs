@@ -78,7 +78,21 @@ pub(crate) async fn keep(shared: Arc<Shared>, function: Arc<Function>) {
             }
             version.pool.open_provisioned();
         }
-        function.provisioning.notified().await;
+        tokio::select! {
+            () = function.provisioning.notified() => {}
+            () = death(kept.values()) => {}
+        }
+    }
+}
+
+/// Waits until one of the provisioned environments ends.
+async fn death(versions: impl Iterator<Item = &Arc<Version>>) {
+    let mut ends = JoinSet::new();
+    for environment in versions.flat_map(|v| v.pool.all_provisioned()) {
+        ends.spawn(async move { drop(environment.process.exited().await) });
+    }
+    if ends.join_next().await.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 

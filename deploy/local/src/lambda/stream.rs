@@ -28,7 +28,7 @@ use crate::{
     faults::{InvokeFault, StreamFault, When},
     lambda::{
         api::Asked,
-        cut::Ordered,
+        cut::{Break, Ordered},
         error::ServiceError,
         faulty,
         function_error::FunctionError,
@@ -117,7 +117,9 @@ fn respond(version: &str, content_type: HeaderValue, frames: Frames) -> Response
 struct Frames {
     /// None when there is nothing to come from a function.
     parts: Option<mpsc::Receiver<Part>>,
-    ready: VecDeque<Result<Bytes, Ordered>>,
+    ready: VecDeque<Bytes>,
+    /// The connection breaks off after what is ready.
+    cut: Option<Break>,
     /// Nothing comes after what is ready.
     over: bool,
     fault: Option<StreamFault>,
@@ -127,7 +129,7 @@ struct Frames {
 
 impl Frames {
     fn new(parts: Option<mpsc::Receiver<Part>>, fault: Option<StreamFault>, tail: bool) -> Self {
-        Self { over: parts.is_none(), parts, ready: VecDeque::new(), fault, tail }
+        Self { over: parts.is_none(), parts, ready: VecDeque::new(), cut: None, fault, tail }
     }
 
     /// Frames a chunk of the function's, or does to it what was ordered.
@@ -139,8 +141,7 @@ impl Frames {
             }
             Some(StreamFault::Cut) => {
                 self.payload(half);
-                self.ready.push_back(Err(Ordered));
-                self.over = true;
+                self.cut = Some(Break::default());
             }
             Some(StreamFault::Truncated) => {
                 self.payload(half);
@@ -149,7 +150,7 @@ impl Frames {
             }
             Some(StreamFault::BadChecksum) => {
                 self.payload(data.clone());
-                if let Some(Ok(frame)) = self.ready.back_mut() {
+                if let Some(frame) = self.ready.back_mut() {
                     let mut bytes = frame.to_vec();
                     // The last byte is the checksum's.
                     if let Some(last) = bytes.last_mut() {
@@ -239,8 +240,10 @@ impl Frames {
             .add_header(header(":content-type", content_type));
         let mut frame = Vec::new();
         // Fails for what no frame can hold; chunks are far smaller.
-        let written = write_message_to(&message, &mut frame);
-        self.ready.push_back(written.map(|()| frame.into()).map_err(|_| Ordered));
+        match write_message_to(&message, &mut frame) {
+            Ok(()) => self.ready.push_back(frame.into()),
+            Err(_) => self.cut = Some(Break::default()),
+        }
     }
 }
 
@@ -254,7 +257,10 @@ impl http_body::Body for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, Ordered>>> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
-                return Poll::Ready(Some(ready.map(Frame::data)));
+                return Poll::Ready(Some(Ok(Frame::data(ready))));
+            }
+            if let Some(cut) = &mut self.cut {
+                return cut.poll(context).map(|cut| Some(Err(cut)));
             }
             if self.over {
                 return Poll::Ready(None);
@@ -265,10 +271,7 @@ impl http_body::Body for Frames {
                 Some(Part::Data(data)) => self.data(&data),
                 Some(Part::End(end)) => self.end(*end),
                 // The cloud is stopping.
-                None => {
-                    self.over = true;
-                    return Poll::Ready(Some(Err(Ordered)));
-                }
+                None => self.cut = Some(Break::default()),
             }
         }
     }

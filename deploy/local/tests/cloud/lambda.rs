@@ -5,13 +5,24 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use http::Request;
 use http_body_util::Full;
-use pacer_local::Config;
-use serde_json::{Value, json};
+use pacer_local::{Config, config::LogFormat};
+use serde_json::json;
 
 use crate::support::{
     alive, app, fault, function, gone, invoke, invoke_as, pause, plain, send, signed, start, until,
     with_function,
 };
+
+#[path = "lambda/concurrency.rs"]
+mod concurrency;
+#[path = "lambda/faults.rs"]
+mod faults;
+#[path = "lambda/snap_start.rs"]
+mod snap_start;
+#[path = "lambda/stream.rs"]
+mod stream;
+#[path = "lambda/versions.rs"]
+mod versions;
 
 #[tokio::test]
 async fn an_environment_is_started_once_and_reused() {
@@ -304,23 +315,6 @@ async fn the_runtime_api_refuses_what_is_out_of_turn() {
 }
 
 #[tokio::test]
-async fn snapstart_has_restore_and_bills_no_init() {
-    let mut f = function(&["snap-start"]);
-    (f.snap_start, f.qualifiers) = (true, vec!["live".into()]);
-    let cloud = with_function(f).await;
-    let answer = invoke_as(&cloud, "f:live", &[("x-amz-log-type", "Tail")], &json!({})).await;
-    let log = String::from_utf8(BASE64.decode(answer.header("x-amz-log-result")).unwrap()).unwrap();
-    assert!(log.contains("Billed Restore Duration: ") && !log.contains("Init Duration: "), "{log}");
-    let answer = answer.json();
-    assert_eq!(answer["about"]["restore"], 200);
-    assert_eq!(answer["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"], "snap-start");
-    assert_eq!(answer["env"]["AWS_LAMBDA_LOG_STREAM_NAME"], Value::Null);
-    let bill = cloud.bill().functions["f"];
-    assert_eq!((bill.init_ms, bill.restores, bill.restored_mib), (0, 1, 1769));
-    cloud.stop().await;
-}
-
-#[tokio::test]
 async fn dry_runs_run_nothing_and_events_run_later_and_again_when_they_fail() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
@@ -381,10 +375,46 @@ async fn the_log_tail_and_the_bill_agree() {
     assert!(50.0 <= duration && 0.0 < init, "{log}");
     assert!((duration + init - billed).abs() <= 1.02, "{log}");
     assert!(log.contains("Memory Size: 512 MB") && log.contains("working on"), "{log}");
+    #[cfg(target_os = "linux")]
+    assert!(1.0 <= number("Max Memory Used: "), "{log}");
     let bill = cloud.bill().functions["f"];
     assert_eq!((bill.requests, bill.billed_ms), (1, billed as u64));
     assert_eq!(bill.mb_ms, bill.billed_ms * 512);
     assert_eq!(bill.init_ms, init.ceil() as u64);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_is_json_where_that_is_configured() {
+    let mut f = function(&["function"]);
+    f.log_format = LogFormat::Json;
+    let cloud = with_function(f).await;
+    let answer = invoke_as(&cloud, "f", &[("x-amz-log-type", "Tail")], &json!({})).await;
+    let log = BASE64.decode(answer.header("x-amz-log-result")).unwrap();
+    let last = String::from_utf8(log).unwrap().lines().last().unwrap().to_owned();
+    let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(
+        (&last["type"], &last["record"]["status"]),
+        (&json!("platform.report"), &json!("success"))
+    );
+    let id = answer.header("x-amzn-requestid");
+    assert_eq!(last["record"]["requestId"], id);
+    let billed = last["record"]["metrics"]["billedDurationMs"].as_u64().unwrap();
+    assert_eq!(billed, cloud.bill().functions["f"].billed_ms);
+    assert_eq!(answer.json()["env"]["AWS_LAMBDA_LOG_FORMAT"], "JSON");
+    cloud.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_an_environments_processes_use_is_shown() {
+    let cloud = with_function(function(&["function"])).await;
+    invoke(&cloud, json!({ "do": "spin", "ms": 100 })).await;
+    let environment = &cloud.state().functions["f"].environments[0];
+    assert!(
+        50 <= environment.cpu_ms.unwrap() && 1 <= environment.memory_mib.unwrap(),
+        "{environment:?}"
+    );
     cloud.stop().await;
 }
 
@@ -399,47 +429,6 @@ async fn start_delay_comes_before_the_first_event_and_is_scaled() {
     invoke(&cloud, json!({})).await.json();
     let took = begun.elapsed();
     assert!(Duration::from_millis(300) <= took && took < Duration::from_mins(1), "{took:?}");
-    cloud.stop().await;
-}
-
-#[tokio::test]
-async fn faults_of_invoke_happen_as_often_as_ordered() {
-    let cloud = with_function(function(&["function"])).await;
-    let throttle = json!({ "function": "f", "reason": "CallerRateLimitExceeded", "count": 2 });
-    fault(&cloud, json!({ "lambda": { "throttle": throttle } })).await;
-    for _ in 0..2 {
-        let answer = invoke(&cloud, json!({})).await;
-        assert_eq!(
-            (answer.status(), &answer.json()["Reason"]),
-            (429, &json!("CallerRateLimitExceeded"))
-        );
-    }
-    let error = json!({ "function": "f", "status": 409, "type": "SnapStartNotReadyException" });
-    fault(&cloud, json!({ "lambda": { "error": error } })).await;
-    let answer = invoke(&cloud, json!({})).await;
-    assert_eq!(
-        (answer.status(), answer.header("x-amzn-errortype")),
-        (409, "SnapStartNotReadyException")
-    );
-    fault(&cloud, json!({ "lambda": { "payload": { "function": "f", "kind": "garbage" } } })).await;
-    let answer = invoke(&cloud, json!({})).await;
-    assert_eq!(answer.status(), 200);
-    assert!(serde_json::from_slice::<Value>(&answer.body).is_err());
-    assert_eq!(cloud.state().functions["f"].invocations, 0);
-
-    let request = || signed(&cloud, "lambda", "/2015-03-31/functions/f/invocations", &[], "{}");
-    fault(&cloud, json!({ "lambda": { "drop": { "function": "f", "when": "before" } } })).await;
-    send(cloud.address, request()).await.unwrap_err();
-    assert_eq!(cloud.state().functions["f"].invocations, 0);
-    fault(&cloud, json!({ "lambda": { "drop": { "function": "f", "when": "after" } } })).await;
-    send(cloud.address, request()).await.unwrap_err();
-    assert_eq!(cloud.state().functions["f"].invocations, 1);
-
-    fault(&cloud, json!({ "lambda": { "hang": { "function": "f" } } })).await;
-    let hang =
-        tokio::time::timeout(Duration::from_millis(300), send(cloud.address, request())).await;
-    assert!(hang.is_err(), "{hang:?}");
-    assert_eq!(invoke(&cloud, json!({})).await.status(), 200);
     cloud.stop().await;
 }
 

@@ -118,6 +118,18 @@ pub(crate) fn signed(
     headers: &[(&'static str, &str)],
     body: impl Into<Bytes>,
 ) -> Request<Full<Bytes>> {
+    signed_as("POST", cloud, service, path, headers, body)
+}
+
+/// A signed request.
+pub(crate) fn signed_as(
+    method: &str,
+    cloud: &Cloud,
+    service: &str,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: impl Into<Bytes>,
+) -> Request<Full<Bytes>> {
     let body = body.into();
     let identity = Credentials::new("local", "local", None, None, "test").into();
     let params = v4::SigningParams::builder()
@@ -131,10 +143,11 @@ pub(crate) fn signed(
         .into();
     let url = format!("http://{}{path}", cloud.address);
     let signable =
-        SignableRequest::new("POST", &url, headers.iter().copied(), SignableBody::Bytes(&body))
+        SignableRequest::new(method, &url, headers.iter().copied(), SignableBody::Bytes(&body))
             .unwrap();
     let (instructions, _) = sign(signable, &params).unwrap().into_parts();
-    let mut request = Request::post(path).header("host", cloud.address.to_string());
+    let mut request =
+        Request::builder().method(method).uri(path).header("host", cloud.address.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -159,6 +172,12 @@ pub(crate) async fn invoke_as(
 /// Invokes `f` and waits for its result.
 pub(crate) async fn invoke(cloud: &Cloud, event: Value) -> Answer {
     invoke_as(cloud, "f", &[], &event).await
+}
+
+/// Calls an operation of Lambda that is no invocation; null is no body.
+pub(crate) async fn lambda(cloud: &Cloud, method: &str, path: &str, body: Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    send(cloud.address, signed_as(method, cloud, "lambda", path, &[], body)).await.unwrap()
 }
 
 /// Calls ECS.
