@@ -13,6 +13,8 @@ pub mod problem;
 
 pub mod load;
 
+pub mod reload;
+
 pub mod policy;
 
 pub mod path;

@@ -10,7 +10,10 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 pub use self::source::{MemorySource, Source, glob_matches};
 use crate::{
@@ -30,8 +33,18 @@ pub struct Loaded {
     pub policy: Policy,
     /// What is legal but probably not meant, ordered by place.
     pub warnings: Vec<Problem>,
-    /// All files that were read, the main one first: what to watch for a reload.
+    /// All files that were read, the main one first.
     pub files: Vec<String>,
+    /// Where the gateway's own fields are written, by path.
+    places: BTreeMap<&'static str, Place>,
+}
+
+impl Loaded {
+    /// Returns where the gateway's own field `field` is written; the main file when it is not.
+    pub(crate) fn place(&self, field: &str) -> Place {
+        let main = || Place { file: self.files[0].as_str().into(), line: 0, column: 0 };
+        self.places.get(field).cloned().unwrap_or_else(main)
+    }
 }
 
 /// Files that one policy may consist of; more is a pattern gone wrong.
@@ -47,11 +60,12 @@ pub fn load(main: &str, source: &dyn Source) -> Result<Loaded, Problems> {
     let mut gathering = Gathering::new(source);
     let spec = gathering.gather(main);
     let Gathering { sink, warnings, files, incomplete, .. } = gathering;
+    let places = spec.global.places();
     let policy = build::build(spec, main, incomplete, &sink, &warnings);
     let problems = sink.into_problems(&files);
     match policy {
         Some(policy) if problems.is_empty() => {
-            Ok(Loaded { policy, warnings: warnings.into_problems(&files), files })
+            Ok(Loaded { policy, warnings: warnings.into_problems(&files), files, places })
         }
         _ => {
             debug_assert!(!problems.is_empty(), "a policy is only missing for a reason");

@@ -66,6 +66,8 @@ pub struct Listen {
     pub trust_forwarded_from: Box<[Network]>,
     /// How long a client's connection may stay without a request.
     pub idle_timeout: Duration,
+    /// How long new connections are still taken after the gateway was told to stop, while health answers 503.
+    pub drain: Duration,
 }
 
 /// An IP network in CIDR form.
@@ -121,7 +123,7 @@ pub struct Limits {
     pub buffered: u64,
     /// Requests that may wait for a slot at once, per service.
     pub queue: u32,
-    /// How long a graceful shutdown may take.
+    /// How long what is in flight may take when the gateway stops, after the listener has closed.
     pub shutdown: Duration,
 }
 

@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::Context;
-use policies::{load::Loaded, policy::Policy};
+use policies::policy::Policy;
 use predictor::outcome::Outcome;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     admin,
-    control::Control,
+    control::{Control, reload::Follower},
+    files::ReadPolicy,
     serve::{Serving, Setup},
     telemetry::{access_log::AccessLog, exposition, shard::Shard},
     world::World,
@@ -36,13 +37,19 @@ pub(crate) struct Running {
     pub(crate) metrics: Option<SocketAddr>,
     serving: Serving,
     log: Option<AccessLog>,
+    reload: Arc<Notify>,
     stop_control: oneshot::Sender<()>,
     control: JoinHandle<()>,
 }
 
-/// Starts a gateway with a policy and a number of workers; it serves when this returns.
-pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
+/// Starts a gateway with a policy and a number of workers; it serves when this returns. With `watch`, the policy's files
+/// are followed.
+pub(crate) fn start(read: ReadPolicy, workers: usize, watch: bool) -> anyhow::Result<Running> {
+    let ReadPolicy { loaded, reading } = read;
     let policy = Arc::new(loaded.policy);
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+    let reload = Arc::new(Notify::new());
+    let follower = Follower::new(reading, watch, reload.clone());
     allow_files(&policy);
     let http = listen(policy.listen.http, "listen.http")?;
     let admin = policy.admin.map(|address| listen(address, "admin")).transpose()?;
@@ -60,8 +67,7 @@ pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
         .name("control".to_owned())
         .spawn(move || {
             control(
-                policy,
-                workers,
+                Start { policy, warnings, follower, workers },
                 Listeners { admin, metrics },
                 recent_received,
                 &ready,
@@ -77,15 +83,31 @@ pub(crate) fn start(loaded: Loaded, workers: usize) -> anyhow::Result<Running> {
         metrics: metrics_address,
         serving,
         log,
+        reload,
         stop_control,
         control,
     })
 }
 
 impl Running {
-    /// Takes no more connections, finishes what is in flight within the policy's `limits.shutdown`, and ends.
+    /// Returns what asks the gateway to read its policy again.
+    pub(crate) fn reload(&self) -> Arc<Notify> {
+        self.reload.clone()
+    }
+
+    /// Says 503 to health checks and takes new connections for the policy's `listen.drain`, then ends like
+    /// [`Running::shutdown_now`].
     pub(crate) fn shutdown(self) {
-        self.serving.shutdown();
+        self.end(true);
+    }
+
+    /// Takes no more connections, finishes what is in flight within the policy's `limits.shutdown`, and ends.
+    pub(crate) fn shutdown_now(self) {
+        self.end(false);
+    }
+
+    fn end(self, drain: bool) {
+        self.serving.shutdown(drain);
         if let Some(log) = self.log {
             log.finish();
         }
@@ -127,9 +149,16 @@ struct Listeners {
 /// What the workers start with, once control knows it.
 type Started = (watch::Receiver<Arc<World>>, Vec<Arc<Shard>>);
 
-fn control(
+/// What control starts with.
+struct Start {
     policy: Arc<Policy>,
+    warnings: Vec<String>,
+    follower: Follower,
     workers: usize,
+}
+
+fn control(
+    start: Start,
     listeners: Listeners,
     recent: mpsc::Receiver<Vec<Outcome>>,
     ready: &std_mpsc::Sender<anyhow::Result<Started>>,
@@ -139,6 +168,7 @@ fn control(
         .enable_all()
         .build()
         .expect("a runtime of one thread needs only file descriptors");
+    let Start { policy, warnings, follower, workers } = start;
     runtime.block_on(async {
         let world = match Control::first_world(&policy, workers).await {
             Ok(world) => Arc::new(world),
@@ -149,8 +179,9 @@ fn control(
         };
         let shards: Vec<_> = (0..workers).map(|worker| Arc::new(Shard::new(worker))).collect();
         let (publish, worlds) = watch::channel(world.clone());
-        let control = Control::new(policy, shards.clone(), publish, recent, world);
+        let control = Control::new(policy, shards.clone(), publish, recent, world, follower);
         let shared = control.shared();
+        shared.warned(warnings);
         if let Some(listener) = listeners.admin {
             let state = shared.clone();
             tokio::spawn(async move { report("admin", admin::serve(listener, state).await) });

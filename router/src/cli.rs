@@ -13,10 +13,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use policies::load::{Loaded, load};
 use tracing_subscriber::EnvFilter;
 
-use crate::files::FileSource;
+use crate::files::{FileSource, ReadPolicy, read_policy};
 
 /// What is logged unless `PACER_LOG` says otherwise: the SDK tells its inner life at level INFO.
 const LOG: &str = "info,aws_config=warn,aws_credential_types=warn,aws_runtime=warn,aws_smithy_runtime=warn,hyper=warn";
@@ -82,9 +81,9 @@ fn start_log() {
 }
 
 /// Loads the policy `file` from the disk; the error holds all its problems, a line each.
-fn load_policy(file: &str) -> anyhow::Result<Loaded> {
-    load(file, &FileSource)
-        .map_err(|problems| anyhow::anyhow!("the policy cannot be used:\n{problems}"))
+fn load_policy(file: &str) -> anyhow::Result<ReadPolicy> {
+    read_policy(file, &FileSource)
+        .map_err(|(problems, _)| anyhow::anyhow!("the policy cannot be used:\n{problems}"))
 }
 
 /// Runs one of the programs that are linked in.
@@ -103,11 +102,13 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start a runtime")
 }
 
-/// Ends on SIGTERM or SIGINT.
+/// Ends on SIGTERM or SIGINT. A closed terminal's SIGHUP is left to those.
 #[cfg(feature = "demo")]
 async fn shutdown_signal() {
     match serve::Signals::new() {
-        Ok(mut signals) => signals.next().await,
+        Ok(mut signals) => {
+            signals.stop(|| ()).await;
+        }
         Err(error) => {
             // Without handlers the signals end the process by themselves.
             tracing::warn!(%error, "signals cannot be handled; they end this process at once");

@@ -1,4 +1,5 @@
-//! The control loop: finds tasks, proves them, learns how long requests take, renews credentials, and publishes worlds.
+//! The control loop: finds tasks, proves them, learns how long requests take, renews credentials, follows the policy's
+//! files, and publishes worlds.
 //!
 //! It runs beside the workers and may stall, fail or be slow without touching a request: they serve on with the last
 //! [`World`] they were sent. What takes time (AWS's APIs, DNS, probes) runs as a job of its own and reports back, so one
@@ -8,12 +9,14 @@ pub(crate) mod credentials;
 pub(crate) mod discover;
 pub(crate) mod learn;
 pub(crate) mod probe;
+pub(crate) mod reload;
 mod shared;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::pin,
     sync::Arc,
@@ -28,16 +31,18 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tracing::{debug, warn};
+use tracing::{debug, error, info, warn};
 
-pub(crate) use self::shared::{ControlStats, DiscoveryState, Shared};
+pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 use self::{
     credentials::{Aws, Keys, Renewal},
     discover::{Fleet, Found},
     learn::Learner,
+    reload::{Follower, Now, Ready},
 };
 use crate::{
-    lane::{Endpoint, container::Tasks, lambda::Function, lambda::SigningKeys},
+    files::{Reading, Stamp},
+    lane::{Endpoint, container::Tasks, lambda::Function, lambda::SigningKeys, next_key},
     serve::retries::Retries,
     telemetry::{series::Table, shard::Shard},
     world::{Beliefs, Endpoints, World},
@@ -62,7 +67,9 @@ pub(crate) struct Control {
     world: Arc<World>,
     shared: Arc<Shared>,
     recent: mpsc::Receiver<Vec<Outcome>>,
-    fleets: Vec<Fleet>,
+    /// By a number that is never used twice, so that what a job reports cannot reach another.
+    fleets: BTreeMap<u64, Fleet>,
+    follower: Follower,
     learner: Learner,
     learned: Instant,
     keys: Keys,
@@ -72,10 +79,14 @@ pub(crate) struct Control {
 
 /// What a job found.
 enum Report {
-    /// A service's tasks were listed; the number is the fleet's place.
-    Listed(usize, Result<Vec<Found>, String>),
+    /// A service's tasks were listed; the number is the fleet's.
+    Listed(u64, Result<Vec<Found>, String>),
     /// The task of a key was probed.
-    Probed(usize, u64, Result<(), String>),
+    Probed(u64, u64, Result<(), String>),
+    /// The policy's files were looked at.
+    Looked(Stamp),
+    /// The policy was read again.
+    Read(Reading, reload::Result),
     /// Credentials were asked for.
     Keys(Result<aws_credential_types::Credentials, String>),
 }
@@ -83,24 +94,29 @@ enum Report {
 impl Control {
     /// Makes the loop for `policy`, beginning with the world that the workers were started with.
     ///
-    /// Worlds go out through `publish`; outcomes of finished requests come in through `recent`.
+    /// Worlds go out through `publish`; outcomes of finished requests come in through `recent`; `follower` brings other
+    /// policies.
     pub(crate) fn new(
         policy: Arc<Policy>,
         shards: Vec<Arc<Shard>>,
         publish: watch::Sender<Arc<World>>,
         recent: mpsc::Receiver<Vec<Outcome>>,
         first: Arc<World>,
+        follower: Follower,
     ) -> Self {
         let now = Instant::now();
-        let shared = Arc::new(Shared::new(publish.subscribe(), shards));
+        let shared = Shared::new(publish.subscribe(), shards, follower.in_force());
+        let shared = Arc::new(shared);
         let fleets = policy.services.iter().zip(&first.endpoints).enumerate();
         let fleets = fleets.filter_map(|(index, (service, endpoints))| {
             let container = service.container.as_ref()?;
             let tasks = endpoints.tasks.clone()?;
-            Some(Fleet::new(ServiceId(index as u16), service.name.clone(), container, tasks, now))
+            let id = ServiceId(index as u16);
+            Some((next_key(), Fleet::new(id, service.name.clone(), container, tasks, now)))
         });
         Self {
             fleets: fleets.collect(),
+            follower,
             learner: Learner::new(&policy),
             learned: now,
             keys: Keys::new(first.keys.is_some()),
@@ -184,15 +200,20 @@ impl Control {
                     }
                 }
                 Some(outcomes) = self.recent.recv() => self.shared.remember(outcomes),
+                () = self.follower.asked() => {
+                    self.follower.told = true;
+                    ticks.reset_immediately();
+                }
                 _ = ticks.tick() => self.tick(Instant::now(), SystemTime::now()),
             }
         }
     }
 
-    /// One tick: discover, probe, learn, renew keys; publish if anything changed.
+    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed.
     ///
-    /// Nothing here waits. The first three steps start jobs for what is due; [`Control::hear`] takes in what they find.
+    /// Nothing here waits. The steps start jobs for what is due; [`Control::hear`] takes in what they find.
     fn tick(&mut self, now: Instant, clock: SystemTime) {
+        self.look(now);
         self.discover(now);
         self.probe(now);
         let beliefs = self.learn(now);
@@ -201,23 +222,41 @@ impl Control {
         if beliefs.is_some() || keys.is_some() || lists.is_some() {
             self.publish(beliefs, keys, lists);
         }
-        self.shared.stats().tell(&self.fleets, &self.keys);
+        self.shared.stats().tell(self.fleets.values(), &self.keys);
+    }
+
+    /// Starts looking at the policy's files, or reading them, when that is due.
+    fn look(&mut self, now: Instant) {
+        if let Some((main, hash)) = self.follower.due() {
+            let policy = self.policy.clone();
+            let now = Now { policy, aws: self.aws.clone(), has_keys: self.world.keys.is_some() };
+            self.jobs.spawn(async move {
+                let (reading, result) = reload::read(main, hash, now).await;
+                Report::Read(reading, result)
+            });
+        } else if let Some(reading) = self.follower.look(now) {
+            self.jobs.spawn(async move {
+                let look = tokio::task::spawn_blocking(move || reading.look());
+                Report::Looked(look.await.expect("looking does not panic, and nobody aborts it"))
+            });
+        }
     }
 
     /// Starts listing the tasks of every service that is due.
     fn discover(&mut self, now: Instant) {
-        for (place, fleet) in self.fleets.iter_mut().enumerate() {
+        for (&number, fleet) in &mut self.fleets {
             if let Some(listing) = fleet.listing(now, self.aws.as_ref()) {
-                self.jobs.spawn(async move { Report::Listed(place, listing.await) });
+                self.jobs.spawn(async move { Report::Listed(number, listing.await) });
             }
         }
     }
 
     /// Starts probing every task that is due.
     fn probe(&mut self, now: Instant) {
-        for (place, fleet) in self.fleets.iter_mut().enumerate() {
+        for (&number, fleet) in &mut self.fleets {
             for probe in fleet.probes_due(now) {
-                self.jobs.spawn(async move { Report::Probed(place, probe.key, probe.run().await) });
+                self.jobs
+                    .spawn(async move { Report::Probed(number, probe.key, probe.run().await) });
             }
         }
     }
@@ -248,7 +287,7 @@ impl Control {
     /// Returns all endpoints with new lists of tasks when a list changed since the last world.
     fn lists(&mut self) -> Option<Box<[Endpoints]>> {
         let mut endpoints = None;
-        for fleet in &mut self.fleets {
+        for fleet in self.fleets.values_mut() {
             if let Some(tasks) = fleet.new_list() {
                 let all = endpoints.get_or_insert_with(|| self.world.endpoints.clone());
                 all[usize::from(fleet.service().0)].tasks = Some(tasks);
@@ -261,16 +300,27 @@ impl Control {
     fn hear(&mut self, report: Result<Report, tokio::task::JoinError>) -> bool {
         let now = Instant::now();
         match report {
-            Ok(Report::Listed(place, Ok(found))) => {
-                self.fleets[place].listed(found, now);
-                return true;
+            Ok(Report::Listed(number, found)) => {
+                // Of a service that another policy has dropped meanwhile, nobody wants to know.
+                let Some(fleet) = self.fleets.get_mut(&number) else { return false };
+                match found {
+                    Ok(found) => {
+                        fleet.listed(found, now);
+                        return true;
+                    }
+                    Err(error) => {
+                        fleet.not_listed(&error, now);
+                        self.shared.stats().count_discovery_error(fleet.name());
+                    }
+                }
             }
-            Ok(Report::Listed(place, Err(error))) => {
-                let fleet = &mut self.fleets[place];
-                fleet.not_listed(&error, now);
-                self.shared.stats().count_discovery_error(fleet.name());
+            Ok(Report::Probed(number, key, result)) => {
+                if let Some(fleet) = self.fleets.get_mut(&number) {
+                    fleet.probed(key, result, now);
+                }
             }
-            Ok(Report::Probed(place, key, result)) => self.fleets[place].probed(key, result, now),
+            Ok(Report::Looked(stamp)) => self.follower.saw(stamp, now),
+            Ok(Report::Read(reading, result)) => self.read(reading, result, now),
             Ok(Report::Keys(result)) => {
                 self.keys.heard(result, now, SystemTime::now());
                 return true;
@@ -278,6 +328,93 @@ impl Control {
             Err(error) => warn!(%error, "a job of the control loop panicked"),
         }
         false
+    }
+
+    /// Takes in a policy that was read again: a good one takes over, a bad one is told of and changes nothing.
+    fn read(&mut self, reading: Reading, result: reload::Result, now: Instant) {
+        let hash = reading.hash.clone();
+        let in_force = matches!(result, reload::Result::Ready(_));
+        self.follower.read(reading, in_force, now);
+        match result {
+            reload::Result::Same => self.shared.policy_same(),
+            reload::Result::Refused(problems) => {
+                error!(
+                    "the policy is not reloaded, the one in force stays; mend these:\n{problems}"
+                );
+                self.shared.policy_refused(problems);
+            }
+            reload::Result::Ready(ready) => {
+                let warnings: Vec<_> = ready.warnings.iter().map(ToString::to_string).collect();
+                for warning in &warnings {
+                    warn!("{warning}");
+                }
+                self.follow(*ready, now);
+                let (services, routes) = (self.policy.services.len(), self.policy.routes.len());
+                info!(hash, services, routes, "the policy is reloaded");
+                self.shared.policy_applied(hash, warnings);
+            }
+        }
+    }
+
+    /// Puts another policy in force, in one step. What it says of services and routes that were there already goes on:
+    /// tasks, connections, what is in flight, what was counted and learned.
+    fn follow(&mut self, ready: Ready, now: Instant) {
+        let Ready { policy, mut fleets, aws, lambda, keys, .. } = ready;
+        let old = self.world.clone();
+        let mut old_fleets: BTreeMap<_, _> = std::mem::take(&mut self.fleets)
+            .into_iter()
+            .map(|(number, fleet)| (fleet.name().clone(), (number, fleet)))
+            .collect();
+        let mut endpoints = Vec::with_capacity(policy.services.len());
+        for (index, service) in policy.services.iter().enumerate() {
+            let before = old.policy.services.iter().position(|old| old.name == service.name);
+            let before = before.map(|index| (&old.policy.services[index], &old.endpoints[index]));
+            let function =
+                service.lambda.as_ref().zip(lambda.as_ref()).map(|(wanted, endpoint)| match before
+                    .and_then(|(old, at)| Some((old.lambda.as_ref()?, at.function.as_ref()?)))
+                {
+                    Some((old, function)) if old == wanted => function.clone(),
+                    Some((old, function))
+                        if (&old.function, &old.qualifier)
+                            == (&wanted.function, &wanted.qualifier) =>
+                    {
+                        Arc::new(function.follow(wanted))
+                    }
+                    _ => Arc::new(Function::new(wanted, endpoint.clone())),
+                });
+            let tasks = service.container.as_ref().and_then(|container| {
+                let (number, mut fleet) =
+                    match (fleets.remove(&service.name), old_fleets.remove(&service.name)) {
+                        (Some(mut new), Some((_, old))) => {
+                            new.succeed(old, now);
+                            (next_key(), new)
+                        }
+                        (Some(new), None) => (next_key(), new),
+                        (None, Some(old)) => old,
+                        // `reload::read` made a fleet for every service that had none.
+                        (None, None) => return None,
+                    };
+                fleet.keep(ServiceId(index as u16), container);
+                let tasks = fleet.tasks();
+                self.fleets.insert(number, fleet);
+                Some(tasks)
+            });
+            let retries = before.map(|(_, at)| at.retries.clone());
+            let retries = retries.unwrap_or_else(|| Retries::new(old.counters.len()));
+            endpoints.push(Endpoints { function, tasks, retries });
+        }
+        self.aws = self.aws.take().or(aws);
+        let world = Arc::new(World {
+            beliefs: Arc::new(self.learner.follow(&policy, &old.policy)),
+            counters: self.shared.series().tables(&policy, &old),
+            endpoints: endpoints.into(),
+            keys: keys.or_else(|| old.keys.clone()),
+            generation: old.generation + 1,
+            policy: policy.clone(),
+        });
+        self.policy = policy;
+        self.shared.adopt(&world);
+        self.send(world);
     }
 
     /// Publishes a world in which what is given replaces what was.
@@ -303,17 +440,24 @@ impl Control {
             counters: old.counters.clone(),
             generation: old.generation,
         });
+        if lists_changed {
+            self.send(world);
+        } else {
+            self.send_quietly(world);
+        }
+    }
+
+    /// Publishes a world with other lists of tasks: whoever waits on an older list gets the slots of the new one.
+    fn send(&mut self, world: Arc<World>) {
+        self.send_quietly(world);
+        let endpoints = self.world.endpoints.iter();
+        endpoints.filter_map(|endpoints| endpoints.tasks.as_ref()).for_each(Tasks::wake);
+    }
+
+    fn send_quietly(&mut self, world: Arc<World>) {
         self.world = world.clone();
         self.publish.send_replace(world);
         self.shared.stats().count_world();
-        if lists_changed {
-            // Whoever waits on an older list gets the slots of the new one.
-            self.world
-                .endpoints
-                .iter()
-                .filter_map(|endpoints| endpoints.tasks.as_ref())
-                .for_each(Tasks::wake);
-        }
     }
 }
 

@@ -8,7 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use policies::load::{Source, glob_matches};
+use policies::load::{Loaded, Source, glob_matches, load};
+use policies::problem::Problems;
+
+mod reading;
+
+pub(crate) use reading::{Reading, Stamp};
 
 /// Bytes of one policy file: a policy of 1,000 routes has some 200 KB. Reading a wrong path, such as a log, must not fill
 /// the memory.
@@ -17,6 +22,30 @@ const FILE_MAX: u64 = 16 * 1024 * 1024;
 /// Reads from the disk and from the process's environment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct FileSource;
+
+/// A policy, and what it was read from.
+#[derive(Debug)]
+pub(crate) struct ReadPolicy {
+    /// The policy.
+    pub(crate) loaded: Loaded,
+    /// What it was read from.
+    pub(crate) reading: Reading,
+}
+
+/// Loads the policy `main` from `source`, and remembers what it was read from: also when it has problems, because what
+/// mends them is a change of those files.
+pub(crate) fn read_policy(
+    main: &str,
+    source: &dyn Source,
+) -> Result<ReadPolicy, (Problems, Reading)> {
+    let recorder = reading::Recorder::new(source);
+    let result = load(main, &recorder);
+    let reading = recorder.finish(main);
+    match result {
+        Ok(loaded) => Ok(ReadPolicy { loaded, reading }),
+        Err(problems) => Err((problems, reading)),
+    }
+}
 
 impl Source for FileSource {
     fn read(&self, name: &str) -> io::Result<String> {

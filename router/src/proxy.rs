@@ -9,7 +9,9 @@
 use std::{convert::Infallible, net::IpAddr, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::CONNECTION, request::Parts,
+};
 use hyper::body::{Body, Incoming};
 use policies::{
     decide::{self, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal},
@@ -59,16 +61,25 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
+    let mut response = answer(&client, request).await;
+    if client.worker.draining.get() {
+        // The client's next request finds its way to another gateway.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn answer(client: &Rc<Client>, request: Request<Incoming>) -> Response<ResponseBody> {
     let world = client.worker.world();
     if request.uri().path() == &*world.policy.listen.health {
         client.ended(Instant::now());
-        return Ok(reply::health(client.worker.draining.get()));
+        return reply::health(client.worker.draining.get());
     }
-    let mut exchange = Exchange::begin(&client, world, &request);
+    let mut exchange = Exchange::begin(client, world, &request);
     let (parts, body) = request.into_parts();
     let mut body = Some(body);
-    let reply = serve(&client, &mut exchange, parts, &mut body).await;
-    Ok(match reply {
+    let reply = serve(client, &mut exchange, parts, &mut body).await;
+    match reply {
         Ok(reply) => reply.into_response(exchange),
         Err(problem) => {
             if let Some(unread) = body {
@@ -76,7 +87,7 @@ pub(crate) async fn handle(
             }
             problem.into_response(exchange)
         }
-    })
+    }
 }
 
 /// Takes a request through check, route, prepare, decide and dispatch. What is left in `body` was not read.

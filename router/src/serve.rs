@@ -6,6 +6,7 @@
 use std::{
     cmp::Reverse,
     net::{SocketAddr, TcpListener, TcpStream},
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
@@ -20,7 +21,7 @@ use predictor::outcome::Outcome;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -54,9 +55,33 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Serving {
     threads: Vec<JoinHandle<()>>,
-    /// Set to the moment by which all must have ended.
-    stop: watch::Sender<Option<Instant>>,
-    drain: Duration,
+    worlds: watch::Receiver<Arc<World>>,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// When what ends.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    /// Until then new connections are taken.
+    listen_until: Instant,
+    /// By then all must have ended.
+    end_by: Instant,
+}
+
+impl Stop {
+    /// Waits until it is told that the gateway stops.
+    async fn told(stopped: &mut watch::Receiver<Option<Self>>) -> Self {
+        let stop = stopped.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
+        let now = Instant::now();
+        // Whoever would tell has gone.
+        stop.unwrap_or(Self { listen_until: now, end_by: now })
+    }
+
+    /// Waits until no new connections are to be taken.
+    async fn listening_ends(stopped: &mut watch::Receiver<Option<Self>>) {
+        let stop = Self::told(stopped).await;
+        sleep_until(stop.listen_until).await;
+    }
 }
 
 impl Serving {
@@ -67,10 +92,7 @@ impl Serving {
         log: Option<&AccessLog>,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(None);
-        let (limits, drain) = {
-            let world = setup.worlds.borrow();
-            (world.policy.limits.clone(), world.policy.limits.shutdown)
-        };
+        let limits = setup.worlds.borrow().policy.limits.clone();
         let budget = BufferBudget::new(limits.buffered);
         let mut threads = Vec::new();
         let mut desks = Vec::new();
@@ -94,12 +116,17 @@ impl Serving {
         threads.push(spawn("acceptor", move || {
             accept_all(listener, &desks, limits.connections, stopped);
         })?);
-        Ok(Self { threads, stop, drain })
+        Ok(Self { threads, worlds: setup.worlds, stop })
     }
 
-    /// Takes no more connections, finishes what is in flight, and ends.
-    pub(crate) fn shutdown(self) {
-        self.stop.send_replace(Some(Instant::now() + self.drain));
+    /// Takes new connections for a while when it is to `drain`, then no more, finishes what is in flight, and ends.
+    pub(crate) fn shutdown(self, drain: bool) {
+        let (listen, limit) = {
+            let world = self.worlds.borrow();
+            (world.policy.listen.drain, world.policy.limits.shutdown)
+        };
+        let listen_until = Instant::now() + if drain { listen } else { Duration::ZERO };
+        self.stop.send_replace(Some(Stop { listen_until, end_by: listen_until + limit }));
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a serving thread panicked");
@@ -141,7 +168,7 @@ fn accept_all(
     listener: TcpListener,
     desks: &[Desk],
     limit: usize,
-    mut stopped: watch::Receiver<Option<Instant>>,
+    mut stopped: watch::Receiver<Option<Stop>>,
 ) {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -150,11 +177,12 @@ fn accept_all(
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)
             .expect("the listener was made non-blocking");
+        let mut ends = pin!(Stop::listening_ends(&mut stopped));
         loop {
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
-                _ = stopped.changed() => return,
+                () = &mut ends => return,
             };
             match accepted {
                 Ok((stream, peer)) => hand_over(stream, peer, desks, limit),
@@ -191,7 +219,7 @@ struct WorkerParts {
     budget: Arc<BufferBudget>,
     log: Option<crate::telemetry::access_log::LogBuffer>,
     recent: mpsc::Sender<Vec<Outcome>>,
-    stopped: watch::Receiver<Option<Instant>>,
+    stopped: watch::Receiver<Option<Stop>>,
     open: Arc<AtomicUsize>,
     connections: mpsc::UnboundedReceiver<Arrival>,
 }
@@ -226,16 +254,27 @@ impl WorkerParts {
             }
         });
         let mut number = 0;
-        loop {
-            let arrival = tokio::select! {
-                arrival = connections.recv() => arrival,
-                _ = stopped.changed() => None,
-            };
-            let Some(arrival) = arrival else { break };
-            number += 1;
-            take(&worker, arrival, number);
+        // Health says 503 from the first moment on, and responses say that their connection closes.
+        tokio::task::spawn_local({
+            let (worker, mut stopped) = (worker.clone(), stopped.clone());
+            async move {
+                Stop::told(&mut stopped).await;
+                worker.draining.set(true);
+            }
+        });
+        {
+            let mut ends = pin!(Stop::listening_ends(&mut stopped));
+            loop {
+                let arrival = tokio::select! {
+                    arrival = connections.recv() => arrival,
+                    () = &mut ends => None,
+                };
+                let Some(arrival) = arrival else { break };
+                number += 1;
+                take(&worker, arrival, number);
+            }
         }
-        let deadline = stopped.borrow().unwrap_or_else(Instant::now);
+        let deadline = Stop::told(&mut stopped).await.end_by;
         drain(&worker, &open, deadline, || {
             // The acceptor may hand over some more until it hears of the stop itself.
             while let Ok(arrival) = connections.try_recv() {

@@ -95,6 +95,10 @@ metrics! {
     SLOTS_BUSY = gauge("pacer_slots_busy", &["service"], "Slots taken, in tasks of any state.");
     QUEUE_WAITING = gauge("pacer_queue_waiting", &["service"], "Requests waiting for a slot.");
     DISCOVERY_ERRORS = counter("pacer_discovery_errors_total", &["service"], "Listings of a service's tasks that failed.");
+    POLICY_INFO = gauge("pacer_policy_info", &["hash"], "Always 1; its label says which policy is in force.");
+    POLICY_SINCE = gauge("pacer_policy_loaded_timestamp_seconds", &[], "When the policy in force took over, in Unix time.");
+    RELOADS = counter("pacer_reload_total", &["result"], "Policies read after the first: applied or refused.");
+    RELOAD_FAILED = gauge("pacer_reload_failed", &[], "1 while the policy's files hold something that was refused.");
     ACCESS_LOG_DROPPED = counter("pacer_access_log_dropped_total", &[], "Lines dropped because the access log's writer was behind.");
     BUILD_INFO = gauge("pacer_build_info", &["version"], "Always 1; its label says what runs.");
     PROCESS_CPU = counter("process_cpu_seconds_total", &[], "Processor time used, user and system.");

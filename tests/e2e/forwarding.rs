@@ -2,7 +2,8 @@
 
 use crate::harness::{Gateway, Upstream, gateway::containers_only, wire::request};
 
-const TRUSTING: &str = "listen: { http: '127.0.0.1:0', trust_forwarded_from: [127.0.0.0/8] }\n";
+const TRUSTING: &str =
+    "listen: { http: '127.0.0.1:0', drain: 0s, trust_forwarded_from: [127.0.0.0/8] }\n";
 
 #[tokio::test]
 async fn hop_by_hop_headers_cross_in_neither_direction() {

@@ -287,7 +287,7 @@ async fn a_head_beyond_the_limit_is_refused() {
 async fn a_client_without_a_request_is_closed_in_time() {
     let app = Upstream::saying("app").await;
     let gateway = Gateway::start(&format!(
-        "listen: {{ http: '127.0.0.1:0', idle_timeout: 300ms }}\n{}",
+        "listen: {{ http: '127.0.0.1:0', drain: 0s, idle_timeout: 300ms }}\n{}",
         containers_only(&[&app], 4, "")
     ))
     .await;

@@ -16,6 +16,7 @@ mod learning;
 mod local_lambda;
 mod observation;
 mod policies_cli;
+mod reload;
 mod routing;
 mod shutdown;
 mod slots;

@@ -143,7 +143,7 @@ async fn http_1_0_needs_no_host() {
 async fn the_health_path_is_the_gateways_own() {
     let app = Upstream::saying("app").await;
     let gateway = Gateway::start(&format!(
-        "listen: {{ http: '127.0.0.1:0', health: /up }}\n{}",
+        "listen: {{ http: '127.0.0.1:0', drain: 0s, health: /up }}\n{}",
         containers_only(&[&app], 4, "")
     ))
     .await;

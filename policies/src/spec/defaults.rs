@@ -21,6 +21,11 @@ pub(crate) const HEALTH: &str = "/.pacer/ready";
 /// connection that is just being closed here.
 pub(crate) const LISTEN_IDLE: Duration = Duration::from_secs(75);
 
+/// Whoever sends requests here hears of the stop by a health check, by DNS or by an endpoint list, seconds later: until
+/// then a closed port would fail them. Five as in Istio's proxies. ECS takes a task off its load balancer before it sends
+/// SIGTERM: there `0s` stops sooner.
+pub(crate) const LISTEN_DRAIN: Duration = Duration::from_secs(5);
+
 /// Bounds over all services.
 pub(crate) const LIMITS: Limits = Limits {
     // At most 20 KiB each when idle: 400 MiB. Doubled, so is that.
@@ -31,8 +36,8 @@ pub(crate) const LIMITS: Limits = Limits {
     buffered: 256 << 20,
     // Further requests would wait longer than their clients.
     queue: 1_000,
-    // ECS kills a task 30 s after asking it to stop: what is logged last must be out by then.
-    shutdown: Duration::from_secs(25),
+    // ECS and Kubernetes kill 30 s after asking to stop: after LISTEN_DRAIN and this, what is logged last must be out.
+    shutdown: Duration::from_secs(20),
 };
 
 /// Learn, and change nothing.

@@ -1,6 +1,6 @@
 //! The fields that hold for the whole gateway; only the main file has them.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     fields::{Fields, Written},
@@ -9,6 +9,7 @@ use super::{
 use crate::{
     node::Kind,
     policy::{AccessLog, Network},
+    problem::Place,
     units,
 };
 
@@ -21,9 +22,10 @@ pub(crate) struct Global {
     pub(crate) health: Option<Written<Arc<str>>>,
     pub(crate) trust_forwarded_from: Vec<Written<Network>>,
     pub(crate) idle_timeout: Option<Written<Duration>>,
+    pub(crate) drain: Option<Written<Duration>>,
     pub(crate) metrics: Option<Written<Option<SocketAddr>>>,
     pub(crate) admin: Option<Written<Option<SocketAddr>>>,
-    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) access_log: Option<Written<AccessLog>>,
     pub(crate) connections: Option<Written<u32>>,
     pub(crate) request_head: Option<Written<u64>>,
     pub(crate) buffered: Option<Written<u64>>,
@@ -32,6 +34,24 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// Returns where the fields are written that a running gateway cannot change, by path.
+    pub(crate) fn places(&self) -> BTreeMap<&'static str, Place> {
+        fn place<T>(written: Option<&Written<T>>) -> Option<Place> {
+            written.map(|written| written.place.clone())
+        }
+        let places = [
+            ("region", place(self.region.as_ref())),
+            ("endpoint_url", place(self.endpoint_url.as_ref())),
+            ("listen.http", place(self.http.as_ref())),
+            ("metrics", place(self.metrics.as_ref())),
+            ("admin", place(self.admin.as_ref())),
+            ("access_log", place(self.access_log.as_ref())),
+            ("limits.connections", place(self.connections.as_ref())),
+            ("limits.buffered", place(self.buffered.as_ref())),
+        ];
+        places.into_iter().filter_map(|(field, place)| Some((field, place?))).collect()
+    }
+
     pub(crate) fn read(fields: &mut Fields<'_, '_>) -> Self {
         let mut global = Self {
             region: fields.value("region", scalar::region),
@@ -46,6 +66,7 @@ impl Global {
             global.health = listen.value("health", scalar::path);
             global.trust_forwarded_from = listen.values("trust_forwarded_from", scalar::network);
             global.idle_timeout = listen.value("idle_timeout", scalar::some_time);
+            global.drain = listen.value("drain", units::duration);
             listen.reserved(&["tls"]);
             listen.done();
         }
@@ -62,15 +83,17 @@ impl Global {
 }
 
 /// Reads `off`, `stdout` or `{ file: PATH }`.
-fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLog> {
+fn access_log(fields: &mut Fields<'_, '_>) -> Option<Written<AccessLog>> {
     let item = fields.item("access_log")?;
+    let (place, field) = (item.node.place.clone(), item.field.clone());
+    let written = |value| Some(Written { value, place, field });
     if let Kind::Text(_) = item.node.kind {
         let word = |text: &str| {
             scalar::one_of(text, &[("off", false), ("stdout", true)])
                 .map_err(|error| format!("{error} (or `file: PATH`)"))
         };
         let stdout = item.value(fields.sink, word)?.value;
-        return Some(if stdout { AccessLog::Stdout } else { AccessLog::Off });
+        return written(if stdout { AccessLog::Stdout } else { AccessLog::Off });
     }
     let mut to = fields.fields("access_log")?;
     let file = to.value("file", scalar::text);
@@ -78,5 +101,5 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLog> {
         to.missing("file", "write the path of a file");
     }
     to.done();
-    file.map(|file| AccessLog::File(PathBuf::from(&*file.value)))
+    written(AccessLog::File(PathBuf::from(&*file?.value)))
 }

@@ -7,7 +7,20 @@ use tokio::sync::{mpsc, watch};
 use tower::Service;
 
 use super::*;
-use crate::{control::Control, fixture};
+use crate::{
+    control::{Control, reload::Follower},
+    files::Reading,
+    fixture,
+};
+
+/// What follows no files.
+fn follower() -> Follower {
+    Follower::new(
+        Reading { hash: "0123456789ab".into(), ..Reading::default() },
+        false,
+        Arc::default(),
+    )
+}
 
 /// A gateway's admin state after 60 requests for two frames.
 fn state() -> AdminState {
@@ -27,7 +40,7 @@ fn state() -> AdminState {
     let world = Arc::new(world);
     let (publish, _) = watch::channel(world.clone());
     let (_, recent) = mpsc::channel(1);
-    let control = Control::new(policy, vec![shard], publish, recent, world.clone());
+    let control = Control::new(policy, vec![shard], publish, recent, world.clone(), follower());
     control.shared().remember(vec![outcome; 3]);
     control.shared()
 }

@@ -65,7 +65,15 @@ pub(super) fn status(shared: &Shared) -> Value {
     let (discovery, keys) = shared.stats().states();
     let services = |state: &DiscoveryState| json!({ "service": &*state.service, "ok": state.error.is_none(), "failures_in_a_row": state.failures, "error": state.error });
     let shards = shared.shards();
+    let policy = shared.policy_state();
     json!({
+        "policy": {
+            "hash": policy.hash,
+            "loaded": rfc3339(policy.since),
+            "reloads": { "applied": policy.applied, "refused": policy.refused },
+            "warnings": policy.warnings,
+            "error": policy.error.map(|(at, problems)| json!({ "at": rfc3339(at), "problems": problems })),
+        },
         "version": env!("CARGO_PKG_VERSION"),
         "started": rfc3339(shared.started()),
         "uptime_seconds": SystemTime::now().duration_since(shared.started()).unwrap_or_default().as_secs(),

@@ -57,7 +57,7 @@ pub(super) struct Args {
 /// # Errors
 /// When the policy has problems, the request is malformed, or no route matches it.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let policy = super::load_policy(&args.file)?.policy;
+    let policy = super::load_policy(&args.file)?.loaded.policy;
     let request = Request::of(args)?;
     let id = request.route(&policy)?;
     let (belief, source) = belief(args, &policy, id, &request);

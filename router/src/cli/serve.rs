@@ -1,7 +1,8 @@
 //! `pacer serve`: runs the gateway until it is told to stop.
 //!
-//! The first SIGTERM or SIGINT drains: health turns to 503, what runs is finished within `limits.shutdown`. The second
-//! one ends the process at once.
+//! The first SIGTERM drains: health turns to 503, new connections are taken for `listen.drain` more, then what runs is
+//! finished within `limits.shutdown`. SIGINT comes from a person who waits: it does without the drain. The second of
+//! either ends the process at once. SIGHUP reads the policy again.
 
 use std::{
     io,
@@ -25,6 +26,9 @@ pub(super) struct Args {
     /// Worker threads; one a processor unless given.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// Do not follow the policy's files: read them again on SIGHUP only.
+    #[arg(long)]
+    no_watch: bool,
 }
 
 /// Runs the gateway.
@@ -32,8 +36,8 @@ pub(super) struct Args {
 /// # Errors
 /// When the policy has problems, or an address cannot be listened on.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let loaded = super::load_policy(&args.policy)?;
-    for warning in &loaded.warnings {
+    let read = super::load_policy(&args.policy)?;
+    for warning in &read.loaded.warnings {
         warn!("{warning}");
     }
     let workers =
@@ -44,7 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let _entered = runtime.enter();
         Signals::new().context("cannot listen for signals")?
     };
-    let running = crate::app::start(loaded, workers)?;
+    let running = crate::app::start(read, workers, !args.no_watch)?;
     println!("pacer listening on http://{}", running.http);
     if let Some(admin) = running.admin {
         println!("pacer admin on http://{admin}");
@@ -53,25 +57,40 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         println!("pacer metrics on http://{metrics}/metrics");
     }
 
-    runtime.block_on(signals.next());
+    let reload = running.reload();
+    let stop = runtime.block_on(signals.stop(|| reload.notify_one()));
     info!("stopping: requests under way are finished; a second signal ends at once");
     let impatient = thread::Builder::new().name("second-signal".into()).spawn(move || {
-        runtime.block_on(signals.next());
+        // Nothing is reloaded any more.
+        runtime.block_on(signals.stop(|| ()));
         eprintln!("pacer: told twice to stop; requests under way are cut off");
         process::exit(STOPPED_HARD);
     });
     if let Err(error) = impatient {
         warn!(%error, "no thread for a second signal; it will not be heard");
     }
-    running.shutdown();
+    match stop {
+        Stop::Terminate => running.shutdown(),
+        Stop::Interrupt => running.shutdown_now(),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The signals that ask this process to stop.
+/// Which signal asked this process to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// SIGTERM: a supervisor.
+    Terminate,
+    /// SIGINT: a person at a terminal.
+    Interrupt,
+}
+
+/// The signals that this process listens to.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -80,14 +99,18 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next one.
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for the next one that asks to stop; calls `reload` for each SIGHUP until then.
+    pub(super) async fn stop(&mut self, mut reload: impl FnMut()) -> Stop {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Stop::Terminate,
+                _ = self.interrupt.recv() => return Stop::Interrupt,
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
 
 mod ecs;
+mod reload;
 
 use std::{
     collections::HashSet,

@@ -36,12 +36,42 @@ pub(crate) struct Shared {
     recent: Mutex<VecDeque<Outcome>>,
     series: Mutex<Series>,
     policies: Mutex<VecDeque<(u32, Arc<Policy>)>>,
+    state: Mutex<PolicyState>,
     started: SystemTime,
 }
 
+/// How the policy in force came to be, and what became of those that were to follow it.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyState {
+    /// Over all its files.
+    pub(crate) hash: String,
+    /// When it took over.
+    pub(crate) since: SystemTime,
+    /// What is legal in it but probably not meant.
+    pub(crate) warnings: Vec<String>,
+    /// How many took over after the first.
+    pub(crate) applied: u64,
+    /// How many were refused.
+    pub(crate) refused: u64,
+    /// Why what the files hold now was refused, and when; `None` when it is in force.
+    pub(crate) error: Option<(SystemTime, String)>,
+}
+
 impl Shared {
-    pub(super) fn new(world: watch::Receiver<Arc<World>>, shards: Vec<Arc<Shard>>) -> Self {
+    pub(super) fn new(
+        world: watch::Receiver<Arc<World>>,
+        shards: Vec<Arc<Shard>>,
+        hash: &str,
+    ) -> Self {
         let first = world.borrow().clone();
+        let state = PolicyState {
+            hash: hash.to_owned(),
+            since: SystemTime::now(),
+            warnings: Vec::new(),
+            applied: 0,
+            refused: 0,
+            error: None,
+        };
         Self {
             world,
             shards,
@@ -49,6 +79,7 @@ impl Shared {
             recent: Mutex::default(),
             series: Mutex::new(Series::of(&first)),
             policies: Mutex::new([(first.generation, first.policy.clone())].into()),
+            state: Mutex::new(state),
             started: SystemTime::now(),
         }
     }
@@ -72,6 +103,42 @@ impl Shared {
     pub(crate) fn policy(&self, generation: u32) -> Option<Arc<Policy>> {
         let policies = lock(&self.policies);
         policies.iter().find(|(number, _)| *number == generation).map(|(_, policy)| policy.clone())
+    }
+
+    /// Returns how the policy in force came to be.
+    pub(crate) fn policy_state(&self) -> PolicyState {
+        lock(&self.state).clone()
+    }
+
+    /// Notes the warnings of the first policy.
+    pub(crate) fn warned(&self, warnings: Vec<String>) {
+        lock(&self.state).warnings = warnings;
+    }
+
+    /// Notes that the files hold the policy in force.
+    pub(super) fn policy_same(&self) {
+        lock(&self.state).error = None;
+    }
+
+    /// Notes that the policy with this hash took over.
+    pub(super) fn policy_applied(&self, hash: String, warnings: Vec<String>) {
+        let mut state = lock(&self.state);
+        let applied = state.applied + 1;
+        *state = PolicyState {
+            hash,
+            since: SystemTime::now(),
+            warnings,
+            applied,
+            refused: state.refused,
+            error: None,
+        };
+    }
+
+    /// Notes why what the files hold was refused.
+    pub(super) fn policy_refused(&self, problems: String) {
+        let mut state = lock(&self.state);
+        state.refused += 1;
+        state.error = Some((SystemTime::now(), problems));
     }
 
     /// Takes in a world with another policy, which is about to be published.
@@ -162,10 +229,10 @@ impl ControlStats {
         *lock(&self.discovery_errors).entry(service.clone()).or_default() += 1;
     }
 
-    pub(super) fn tell(&self, fleets: &[Fleet], keys: &Keys) {
+    pub(super) fn tell<'a>(&self, fleets: impl Iterator<Item = &'a Fleet>, keys: &Keys) {
         let mut states = lock(&self.states);
         states.0.clear();
-        states.0.extend(fleets.iter().map(Fleet::state));
+        states.0.extend(fleets.map(Fleet::state));
         states.1 = keys.state();
     }
 }

@@ -28,13 +28,18 @@ struct Running {
     _stop: oneshot::Sender<()>,
 }
 
+/// What follows no files.
+fn follower() -> Follower {
+    Follower::new(Reading::default(), false, Arc::default())
+}
+
 async fn start(text: &str) -> Running {
     let policy = fixture::policy(text);
     let world = Arc::new(Control::first_world(&policy, 1).await.unwrap());
     let shards = vec![fixture::shard(0)];
     let (publish, _) = watch::channel(world.clone());
     let (recent, received) = mpsc::channel(8);
-    let control = Control::new(policy, shards, publish, received, world);
+    let control = Control::new(policy, shards, publish, received, world, follower());
     let shared = control.shared();
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(control.run(stopped));

@@ -5,7 +5,7 @@
 
 mod process;
 
-use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc};
+use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc, time::UNIX_EPOCH};
 
 use axum::{
     Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
@@ -23,7 +23,7 @@ use super::{
     shard::{Counter, LANES, LATENCY_BOUNDS_US, RouteLane, Shard},
 };
 use crate::{
-    control::{ControlStats, Shared},
+    control::{ControlStats, PolicyState, Shared},
     lane::container::TaskState,
     world::World,
 };
@@ -46,7 +46,8 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Res
 
 async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let world = shared.world();
-    let page = render(&world, shared.shards(), shared.stats(), &shared.series());
+    let state = shared.policy_state();
+    let page = render(&world, shared.shards(), shared.stats(), &shared.series(), &state);
     ([(CONTENT_TYPE, TEXT_FORMAT)], page)
 }
 
@@ -56,9 +57,11 @@ pub(crate) fn render(
     shards: &[Arc<Shard>],
     control: &ControlStats,
     series: &Series,
+    state: &PolicyState,
 ) -> Vec<u8> {
     let mut page = Page::default();
     routes(&mut page, series.list());
+    policy(&mut page, state);
     workers(&mut page, shards);
     lanes(&mut page, world);
     page.family(&super::DISCOVERY_ERRORS, |family| {
@@ -125,6 +128,18 @@ fn routes(page: &mut Page, series: &[RouteSeries]) {
     // MB-ms to GB-s: 1024 MB to the GB, 1000 ms to the second.
     by_route(&super::LAMBDA_BILLED, 1.0 / (1024.0 * 1000.0), &|counters| &counters.billed_mb_ms);
     by_route(&super::LAMBDA_COLD_STARTS, 1.0, &|counters| &counters.cold_starts);
+}
+
+/// Adds which policy is in force, and what became of others.
+fn policy(page: &mut Page, state: &PolicyState) {
+    page.one(&super::POLICY_INFO, &[&state.hash], 1.0);
+    let since = state.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    page.one(&super::POLICY_SINCE, &[], since.as_secs_f64());
+    page.family(&super::RELOADS, |family| {
+        family.add(&["applied"], state.applied as f64);
+        family.add(&["refused"], state.refused as f64);
+    });
+    page.one(&super::RELOAD_FAILED, &[], if state.error.is_some() { 1.0 } else { 0.0 });
 }
 
 /// Adds what is counted by worker alone.

@@ -1,7 +1,12 @@
 //! The gateway under test, and what it tells about itself.
 
-use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,13 +32,15 @@ pub(crate) struct Gateway {
 pub(crate) struct Setup {
     pub(crate) workers: usize,
     pub(crate) env: Vec<(&'static str, &'static str)>,
+    /// More arguments.
+    pub(crate) arguments: Vec<&'static str>,
     /// Wait until every task of a fixed upstream has been probed.
     pub(crate) wait_ready: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { workers: 1, env: Vec::new(), wait_ready: true }
+        Self { workers: 1, env: Vec::new(), arguments: Vec::new(), wait_ready: true }
     }
 }
 
@@ -50,25 +57,11 @@ impl Gateway {
         let directory = TempDir::new().expect("there is room for temporary files");
         let file = directory.path().join("policy.yaml");
         let log = directory.path().join("access.log");
-        let mut text = String::new();
-        for (key, value) in [
-            ("version", "1"),
-            ("region", "eu-west-1"),
-            ("listen", "{ http: '127.0.0.1:0' }"),
-            ("metrics", "'127.0.0.1:0'"),
-            ("admin", "'127.0.0.1:0'"),
-            ("access_log", &format!("{{ file: '{}' }}", log.display())),
-        ] {
-            if !policy.lines().any(|line| line.starts_with(&format!("{key}:"))) {
-                let _ = writeln!(text, "{key}: {value}");
-            }
-        }
-        text.push_str(policy);
-        std::fs::write(&file, text).expect("the directory is ours");
+        std::fs::write(&file, filled(policy, &log)).expect("the directory is ours");
         let workers = setup.workers.to_string();
         let arguments = ["serve", "--workers", &workers, "--policy"].map(PathBuf::from);
         let mut command = command(arguments.into_iter().chain([file]));
-        command.envs(setup.env);
+        command.envs(setup.env).args(setup.arguments);
         let mut process = Process::start(command);
         let http = address(&process.line("pacer listening on ").await);
         let admin = address(&process.line("pacer admin on ").await);
@@ -185,12 +178,51 @@ impl Gateway {
         self.process.terminate();
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// The directory of its policy, `policy.yaml`.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the policy's file must hold for `policy`.
+    pub(crate) fn filled(&self, policy: &str) -> String {
+        filled(policy, &self.directory.path().join("access.log"))
+    }
+
+    /// Writes another policy in the place of the one that it was started with.
+    pub(crate) fn write_policy(&self, policy: &str) {
+        let text = self.filled(policy);
+        std::fs::write(self.directory.path().join("policy.yaml"), text).expect("it is ours");
+    }
+
     /// Waits for its end; returns how it ended and its access log.
     pub(crate) async fn ended(self) -> (Ended, Vec<Value>) {
         let ended = self.process.ended().await;
         let text = std::fs::read_to_string(self.directory.path().join("access.log"));
         (ended, log_lines(&text.unwrap_or_default()))
     }
+}
+
+/// Adds to `policy` what it does not write: ports that the system chooses, no drain, an access log at `log`, a region.
+fn filled(policy: &str, log: &Path) -> String {
+    let mut text = String::new();
+    for (key, value) in [
+        ("version", "1"),
+        ("region", "eu-west-1"),
+        ("listen", "{ http: '127.0.0.1:0', drain: 0s }"),
+        ("metrics", "'127.0.0.1:0'"),
+        ("admin", "'127.0.0.1:0'"),
+        ("access_log", &format!("{{ file: '{}' }}", log.display())),
+    ] {
+        if !policy.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+            let _ = writeln!(text, "{key}: {value}");
+        }
+    }
+    text + policy
 }
 
 fn log_lines(text: &str) -> Vec<Value> {

@@ -128,7 +128,12 @@ impl Process {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        kill_process(self.pid, Signal::TERM).expect("it has not ended");
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).expect("it has not ended");
     }
 
     /// Whether it has ended.

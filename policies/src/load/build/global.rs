@@ -43,10 +43,11 @@ pub(super) fn settings(global: &Global, sink: &Sink) -> Settings {
                 .map(|network| network.value)
                 .collect(),
             idle_timeout: or(global.idle_timeout.as_ref(), defaults::LISTEN_IDLE),
+            drain: or(global.drain.as_ref(), defaults::LISTEN_DRAIN),
         },
         metrics: or(global.metrics.as_ref(), Some(defaults::METRICS)),
         admin: or(global.admin.as_ref(), Some(defaults::ADMIN)),
-        access_log: global.access_log.clone().unwrap_or(AccessLog::Off),
+        access_log: or(global.access_log.as_ref(), AccessLog::Off),
         limits,
     };
     check_sockets(global, &settings, sink);

@@ -15,13 +15,16 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use pacer_local::config::{self, Config};
 use policies::{
-    load::{Loaded, Source},
+    load::Source,
     policy::{Discovery, Policy},
 };
 use tokio::sync::oneshot;
 
 use super::cloud;
-use crate::{app, files::FileSource};
+use crate::{
+    app,
+    files::{FileSource, ReadPolicy, read_policy},
+};
 
 /// Name of the built-in policy in messages.
 const BUILT_IN: &str = "the built-in demo.yaml";
@@ -67,7 +70,7 @@ impl Stage {
         time_scale: f64,
         runs: SocketAddr,
     ) -> anyhow::Result<Self> {
-        let policy = load(file, ports, NO_CLOUD_YET)?.policy;
+        let policy = load(file, ports, NO_CLOUD_YET)?.loaded.policy;
         check_stays_here(&policy, file)?;
         check_ports(&policy, file)?;
         let program =
@@ -75,9 +78,9 @@ impl Stage {
         let config = lay_out(&policy, &program, runs, time_scale)?;
         let cloud = Cloud::start(config, time_scale).await?;
         cloud::tasks_run(cloud.address, TASKS_WITHIN).await;
-        let loaded = load(file, ports, &format!("http://{}", cloud.address))?;
+        let read = load(file, ports, &format!("http://{}", cloud.address))?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        let gateway = match app::start(loaded, workers) {
+        let gateway = match app::start(read, workers, false) {
             Ok(gateway) => gateway,
             Err(error) => {
                 cloud.stop().await?;
@@ -103,7 +106,7 @@ impl Stage {
     /// When the cloud did not stop as it should.
     pub(crate) async fn strike(self) -> anyhow::Result<()> {
         let gateway = self.gateway;
-        tokio::task::spawn_blocking(move || gateway.shutdown())
+        tokio::task::spawn_blocking(move || gateway.shutdown_now())
             .await
             .context("the gateway's shutdown ended early")?;
         self.cloud.stop().await
@@ -159,7 +162,7 @@ async fn join(thread: thread::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<
     ended.unwrap_or_else(|_| bail!("the local cloud's thread panicked"))
 }
 
-fn load(file: Option<&Path>, ports: Ports, cloud: &str) -> anyhow::Result<Loaded> {
+fn load(file: Option<&Path>, ports: Ports, cloud: &str) -> anyhow::Result<ReadPolicy> {
     let main = file.map_or_else(|| BUILT_IN.to_owned(), |file| file.display().to_string());
     let variables = [
         ("PACER_DEMO_CLOUD", cloud.to_owned()),
@@ -168,7 +171,7 @@ fn load(file: Option<&Path>, ports: Ports, cloud: &str) -> anyhow::Result<Loaded
         ("PACER_DEMO_METRICS_PORT", ports.metrics.to_string()),
     ];
     let script = Script { files: FileSource, built_in: file.is_none(), variables };
-    policies::load::load(&main, &script).map_err(|problems| anyhow::anyhow!("{problems}"))
+    read_policy(&main, &script).map_err(|(problems, _)| anyhow::anyhow!("{problems}"))
 }
 
 /// The policy's files, the built-in one among them, with the demo's own variables first.
@@ -327,7 +330,7 @@ const PORTS: Ports = Ports { data: 0, admin: 0, metrics: 0 };
 /// Returns the built-in policy, for tests.
 #[cfg(test)]
 pub(crate) fn built_in_policy() -> Policy {
-    load(None, PORTS, NO_CLOUD_YET).expect("the built-in policy is valid").policy
+    load(None, PORTS, NO_CLOUD_YET).expect("the built-in policy is valid").loaded.policy
 }
 
 #[cfg(test)]
@@ -394,7 +397,7 @@ mod tests {
     fn a_port_in_use_is_named_with_the_way_out() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let policy = load(None, Ports { data: port, ..PORTS }, NO_CLOUD_YET).unwrap().policy;
+        let policy = load(None, Ports { data: port, ..PORTS }, NO_CLOUD_YET).unwrap().loaded.policy;
         let error = check_ports(&policy, None).unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("port {port} is in use")) && error.contains("--port N"),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{control::Control, fixture};
 
-fn fleet(upstreams: &str) -> Fleet {
+pub(super) fn fleet(upstreams: &str) -> Fleet {
     let policy =
         fixture::policy(&fixture::POLICY.replace("[\"http://127.0.0.1:9000\"]", upstreams));
     let service = &policy.services[0];
@@ -15,7 +15,7 @@ fn fleet(upstreams: &str) -> Fleet {
     )
 }
 
-fn found(name: &str) -> Found {
+pub(super) fn found(name: &str) -> Found {
     Found {
         name: name.into(),
         address: format!("10.0.0.1:{}", 8000 + name.len()).parse().unwrap(),
@@ -23,7 +23,7 @@ fn found(name: &str) -> Found {
     }
 }
 
-fn states(fleet: &Fleet) -> Vec<(&str, TaskState)> {
+pub(super) fn states(fleet: &Fleet) -> Vec<(&str, TaskState)> {
     fleet.members.iter().map(|member| (&*member.task.name, member.task.state())).collect()
 }
 

@@ -49,7 +49,15 @@ fn sample() -> (World, Vec<Arc<Shard>>) {
 }
 
 fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
-    render(world, shards, &ControlStats::default(), &Series::of(world))
+    let state = PolicyState {
+        hash: "0123456789ab".to_owned(),
+        since: UNIX_EPOCH,
+        warnings: Vec::new(),
+        applied: 2,
+        refused: 1,
+        error: Some((UNIX_EPOCH, "no".to_owned())),
+    };
+    render(world, shards, &ControlStats::default(), &Series::of(world), &state)
 }
 
 #[test]
@@ -84,6 +92,9 @@ fn the_page_adds_up_all_workers() {
         60.0 * 1769.0 / 1_024_000.0,
     );
     check(&format!("pacer_lambda_cold_starts_total{{route=\"{name}\"}}"), 2.0);
+    check("pacer_policy_info{hash=\"0123456789ab\"}", 1.0);
+    check("pacer_reload_total{result=\"applied\"}", 2.0);
+    check("pacer_reload_failed", 1.0);
     check("pacer_tasks{service=\"film\",state=\"ready\"}", 1.0);
     check("pacer_slots{service=\"film\"}", 4.0);
     check("pacer_lambda_up{service=\"film\"}", 1.0);
