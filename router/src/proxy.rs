@@ -9,10 +9,8 @@
 use std::{convert::Infallible, net::IpAddr, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::CONNECTION, request::Parts,
-};
-use hyper::body::{Body, Incoming};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::CONNECTION};
+use hyper::body::Incoming;
 use policies::{
     decide::{self, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal},
     policy::{Route, RouteId, Service, SizeBy},
@@ -46,7 +44,7 @@ use reply::Reply;
 use timer::Timer;
 
 pub(crate) use head::{REQUEST_ID, strip_trailers};
-pub(crate) use outbound::{Head, Outbound};
+pub(crate) use outbound::{HeaderList, Outbound};
 pub(crate) use reply::ResponseBody;
 
 /// How often one request is sent at most, over both lanes.
@@ -76,13 +74,13 @@ async fn answer(client: &Rc<Client>, request: Request<Incoming>) -> Response<Res
         return reply::health(client.worker.draining.get());
     }
     let mut exchange = Exchange::begin(client, world, &request);
-    let (parts, body) = request.into_parts();
-    let mut body = Some(body);
-    let reply = serve(client, &mut exchange, parts, &mut body).await;
+    let mut outbound = Outbound::new(request, client.worker.spare_headers());
+    let reply = serve(client, &mut exchange, &mut outbound).await;
+    client.worker.spare_headers_back(outbound.copied);
     match reply {
         Ok(reply) => reply.into_response(exchange),
         Err(problem) => {
-            if let Some(unread) = body {
+            if let Payload::Stream(_, unread) = outbound.payload {
                 linger(unread);
             }
             problem.into_response(exchange)
@@ -90,39 +88,38 @@ async fn answer(client: &Rc<Client>, request: Request<Incoming>) -> Response<Res
     }
 }
 
-/// Takes a request through check, route, prepare, decide and dispatch. What is left in `body` was not read.
+/// Takes a request through check, route, prepare, decide and dispatch.
 async fn serve(
     client: &Rc<Client>,
     exchange: &mut Exchange,
-    mut parts: Parts,
-    body: &mut Option<Incoming>,
+    outbound: &mut Outbound,
 ) -> Result<Reply, Problem> {
     let world = exchange.world.clone();
-    let seen = Seen::of(&parts.headers);
-    head::check(&parts, &seen)?;
-    head::normalise_path(&mut parts.uri)?;
+    let head = &mut outbound.head;
+    let (seen, host) = Seen::of(&head.headers);
+    let host = head::check(head, &seen, host)?;
+    head::normalise_path(&mut head.uri)?;
 
-    let found = {
-        let path = parts.uri.path();
-        let wanted = route::Head {
-            host: head::host(&parts.headers),
-            path,
-            query: parts.uri.query(),
-            method: &parts.method,
-            headers: &parts.headers,
-        };
-        world.policy.table.find(&wanted)
+    let wanted = route::Head {
+        host,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        method: &head.method,
+        headers: &head.headers,
     };
-    let id = found.ok_or_else(Problem::no_route)?;
+    let id = world.policy.table.find(&wanted).ok_or_else(Problem::no_route)?;
     let route = world.policy.route(id);
     let service = world.policy.service(route.service);
     exchange.outcome.route = Some(id);
-    exchange.outcome.size = size_of(&parts.headers, &parts.uri, route);
+    exchange.outcome.size = size_of(&head.headers, &head.uri, route);
     client.ends_by(exchange.arrived + route.timeouts.total);
 
-    let mut facts = head::facts(&parts, &seen, body.as_ref());
-    head::prepare(&mut parts.headers, &seen, client, exchange.request_id.header());
-    exchange.address = head::client_address(&parts.headers, client);
+    let mut facts = head::facts(head, &seen, &outbound.payload);
+    let request_id = exchange.request_id.header(&client.worker);
+    head::prepare(&mut head.headers, &seen, client, request_id);
+    exchange.address = head::client_address(&head.headers, client);
+    outbound.repeatable = head::may_repeat(&head.method, &head.headers, &route.retry);
+    outbound.hostless = seen.hosts == 0;
     let attempt = Attempt {
         worker: &client.worker,
         client,
@@ -133,26 +130,13 @@ async fn serve(
         peer: exchange.address,
         draw: client.worker.random(),
     };
-    let mut outbound = Outbound {
-        payload: match body.take() {
-            Some(body) if !body.is_end_stream() => Payload::Stream(None, body),
-            _ => Payload::Empty,
-        },
-        repeatable: head::may_repeat(&parts.method, &parts.headers, &route.retry),
-        head: Head { method: parts.method, uri: parts.uri, headers: parts.headers },
-        progress: None,
-    };
     if facts.body == decide::Body::Streaming {
-        facts.body = collect::read_ahead(&attempt, service, facts, &mut outbound).await?;
+        facts.body = collect::read_ahead(&attempt, service, facts, outbound).await?;
     }
 
     let decision = decide_lane(&attempt, service, id, exchange.outcome.size, &facts);
     exchange.outcome.decision = Some(decision);
-    let reply = dispatch(&attempt, decision, &mut outbound, exchange).await;
-    if let Payload::Stream(_, unread) = outbound.payload {
-        *body = Some(unread);
-    }
-    reply
+    dispatch(&attempt, decision, outbound, exchange).await
 }
 
 fn decide_lane(
@@ -218,6 +202,7 @@ async fn dispatch(
         if next != lane && exchange.outcome.spill.is_none() {
             exchange.outcome.spill = Some(failure.cause);
         }
+        outbound.restore();
         exchange.outcome.retries += 1;
         sends += 1;
         lane = next;
@@ -284,7 +269,7 @@ async fn to_container(
     if let Payload::Whole { bytes, .. } = &outbound.payload {
         exchange.outcome.bytes_in = bytes.len() as u64;
     }
-    Ok(Reply::from_task(sent?, attempt))
+    Ok(Reply::from_task(sent?, attempt, exchange))
 }
 
 fn boxed_to_lambda<'a>(

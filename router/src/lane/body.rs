@@ -119,6 +119,13 @@ pub(crate) struct Progress {
     pub(crate) client_failed: Cell<bool>,
 }
 
+impl Progress {
+    /// Tells whether some of the upload is still to come.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state.get(), Sending::Since(_))
+    }
+}
+
 /// Whether the request has been sent whole.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Sending {

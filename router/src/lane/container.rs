@@ -1,8 +1,8 @@
 //! The container lane: one HTTP request to one task.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc};
 
-use http::{Response, StatusCode, header::HOST};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use predictor::outcome::Spill;
 use tokio::time::Instant;
@@ -80,12 +80,12 @@ pub(crate) async fn send(
         None => (connect(attempt, task).await?, true),
     };
     loop {
-        let mut request = outbound.request();
-        request.headers_mut().entry(HOST).or_insert_with(|| task.authority());
+        let mut response = pin!(connection.start(outbound.request(|| task.authority())));
         let sent = Instant::now();
         attempt.client.sent.set(Some(sent));
         let deadline = || attempt.head_deadline(sent, outbound.progress.as_deref());
-        match attempt.timer.bound(deadline, connection.sender.try_send_request(request)).await {
+        let head = poll_fn(|cx| connection.poll_response(cx, response.as_mut()));
+        match attempt.timer.bound(deadline, head).await {
             Ok(Ok(response))
                 if response.status() == StatusCode::SERVICE_UNAVAILABLE
                     && response.headers().contains_key(lambda_event::report::BUSY) =>
@@ -103,11 +103,16 @@ pub(crate) async fn send(
                     "the task changed the protocol without being asked",
                 ));
             }
-            Ok(Ok(response)) => return Ok(Answer { response, slot, connection }),
-            Ok(Err(mut error)) => match error.take_message() {
+            Ok(Ok(response)) => {
+                if outbound.progress.as_ref().is_some_and(|progress| progress.is_running()) {
+                    connection.detach();
+                }
+                return Ok(Answer { response, slot, connection });
+            }
+            Ok(Err(unsent)) => match unsent {
                 // Nothing of it left this process: the connection had been closed by its other end.
                 Some(request) => {
-                    outbound.give_back(request);
+                    outbound.give_back(*request);
                     if fresh {
                         // It takes connections and closes them: a balancer with nothing behind it does.
                         task.fail();

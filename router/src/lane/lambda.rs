@@ -5,7 +5,9 @@
 //! [`answer`]: whether the function ran decides whether the request may go elsewhere.
 
 use std::{
+    future::poll_fn,
     net::IpAddr,
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
@@ -15,8 +17,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header::HOST};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header::HOST, request::Parts};
 use hyper::body::Incoming;
 use predictor::outcome::Spill;
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ use crate::{
         budget::Buffered,
         pool::{self, Connection, Target},
     },
-    proxy::{Attempt, Head, Outbound, REQUEST_ID},
+    proxy::{Attempt, Outbound, REQUEST_ID},
     serve::worker::Worker,
 };
 
@@ -218,7 +219,7 @@ async fn sign_event(
 }
 
 fn make_event(
-    head: &Head,
+    head: &Parts,
     body: &[u8],
     function: &Function,
     keys: &SigningKeys,
@@ -292,12 +293,13 @@ impl Call {
         let function = &self.in_flight.0;
         let mut request = self.request(event, signature);
         let response = loop {
-            match connection.sender.try_send_request(request).await {
+            let mut response = pin!(connection.start(request));
+            match poll_fn(|cx| connection.poll_response(cx, response.as_mut())).await {
                 Ok(response) => break response,
-                Err(mut error) => match error.take_message() {
+                Err(unsent) => match unsent {
                     // Nothing of it left this process: the connection had been closed by its other end.
                     Some(unsent) => {
-                        request = unsent;
+                        request = *unsent;
                         let opened = if fresh {
                             None // it takes connections and closes them
                         } else {
@@ -319,7 +321,7 @@ impl Call {
             }
         };
         let (head, body) = response.into_parts();
-        let (answer, buffered) = self.read(body).await?;
+        let (answer, buffered) = self.read(&mut connection, body).await?;
         self.worker.pool.put(connection, Instant::now());
         let outcome = parse(head.status, &head.headers, answer).await;
         match &outcome {
@@ -353,14 +355,18 @@ impl Call {
         request
     }
 
-    async fn read(&self, mut body: Incoming) -> Result<(Bytes, Buffered), Failure> {
+    async fn read(
+        &self,
+        connection: &mut Connection,
+        mut body: Incoming,
+    ) -> Result<(Bytes, Buffered), Failure> {
         let broken = || Failure::unknown(StatusCode::BAD_GATEWAY, "Lambda's answer broke off");
         let full =
             || Failure::ran(StatusCode::SERVICE_UNAVAILABLE, "the gateway's buffers are full");
         let buffered = self.worker.budget.take(0).ok_or_else(full)?;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = poll_fn(|cx| connection.poll_frame(&mut body, cx)).await {
             let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
             if ANSWER_MAX < first.len() + rest.len() + data.len() {
                 return Err(Failure::ran(

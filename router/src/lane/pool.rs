@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{
     TlsConnector,
@@ -21,10 +20,13 @@ use tokio_rustls::{
 };
 
 use crate::{
-    lane::body::Outgoing,
     proxy::{Attempt, timer::Elapsed},
     socket::Socket,
 };
+
+mod connection;
+
+pub(crate) use connection::Connection;
 
 /// How long a connection is kept without a request. Below the shortest common idle timeout of upstreams (Node.js: 5 s),
 /// so that a request rarely meets a connection that its other end is closing.
@@ -32,9 +34,6 @@ const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// How many idle connections to one endpoint a worker keeps; more are closed. nginx's `keepalive` is set alike in practice.
 const IDLE_PER_ENDPOINT: usize = 1024;
-
-/// Bytes of a response's head that are accepted from a backend.
-const RESPONSE_HEAD_MAX: usize = 64 * 1024;
 
 /// One worker's idle connections.
 #[derive(Debug, Default)]
@@ -63,16 +62,8 @@ impl Hasher for KeyHasher {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Outgoing>,
+    connection: Connection,
     since: Instant,
-}
-
-/// A connection taken from the pool, or opened for one request.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    /// Sends the request.
-    pub(crate) sender: SendRequest<Outgoing>,
-    key: u64,
 }
 
 /// Where a connection goes.
@@ -89,31 +80,31 @@ impl Pool {
     pub(crate) fn take(&self, key: u64) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&key)?;
-        while let Some(Idle { sender, .. }) = list.pop() {
-            if !sender.is_closed() {
-                return Some(Connection { sender, key });
+        while let Some(Idle { mut connection, .. }) = list.pop() {
+            if connection.is_open() {
+                return Some(connection);
             }
         }
         None
     }
 
-    /// Puts a connection back after a whole response was read from it.
-    pub(crate) fn put(&self, connection: Connection, now: Instant) {
-        if connection.sender.is_closed() {
+    /// Puts a connection back after a whole response was read from it; closes one that is not done with its request.
+    pub(crate) fn put(&self, mut connection: Connection, now: Instant) {
+        if !connection.is_ready() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let list = idle.entry(connection.key).or_default();
+        let list = idle.entry(connection.key()).or_default();
         if list.len() < IDLE_PER_ENDPOINT {
-            list.push(Idle { sender: connection.sender, since: now });
+            list.push(Idle { connection, since: now });
         }
     }
 
-    /// Closes what has been idle for too long, and forgets endpoints that have gone.
+    /// Closes what has been idle for too long or was closed by its other end, and forgets endpoints that have gone.
     pub(crate) fn sweep(&self, now: Instant) {
         self.idle.borrow_mut().retain(|_, list| {
-            list.retain(|idle| {
-                !idle.sender.is_closed() && now.duration_since(idle.since) < IDLE_MAX
+            list.retain_mut(|idle| {
+                now.duration_since(idle.since) < IDLE_MAX && idle.connection.is_open()
             });
             !list.is_empty()
         });
@@ -131,16 +122,15 @@ pub(crate) async fn connect(
         Target::Name(host, port) => TcpStream::connect((host, port)).await?,
     };
     tcp.set_nodelay(true)?;
-    let sender = match tls {
-        None => handshake(Socket::new(tcp)).await,
+    let connection = match tls {
+        None => Connection::new(Socket::new(tcp), key).await,
         Some(server) => {
             let name = ServerName::try_from(server.to_owned()).map_err(std::io::Error::other)?;
             let stream = TlsConnector::from(tls_config()).connect(name, tcp).await?;
-            handshake(Socket::new(stream)).await
+            Connection::new(Socket::new(stream), key).await
         }
     };
-    let sender = sender.map_err(std::io::Error::other)?;
-    Ok(Connection { sender, key })
+    connection.map_err(std::io::Error::other)
 }
 
 /// Tells whether it was this process that kept a connection from being opened: the request had no time left, or the
@@ -156,18 +146,6 @@ pub(crate) fn ours<T>(
         Ok(Err(error)) => error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code)),
         Err(Elapsed) => attempt.total_deadline() <= Instant::now(),
     }
-}
-
-async fn handshake<I>(io: I) -> hyper::Result<SendRequest<Outgoing>>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-{
-    let (sender, connection) =
-        http1::Builder::new().max_buf_size(RESPONSE_HEAD_MAX).handshake(io).await?;
-    // It ends when its `SendRequest` is dropped or the other end closes: the pool owns it through that handle. Its
-    // errors reach the request that is on it; without one there is nobody to tell.
-    tokio::task::spawn_local(connection);
-    Ok(sender)
 }
 
 /// Returns the TLS settings of this process: the system's trusted roots, read once, on the first TLS connection.

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use predictor::outcome::{End, Outcome, Usage};
 use tokio::time::Instant;
 
-use super::{head::REQUEST_ID, micros};
+use super::{head::REQUEST_ID, micros, reply::Stream};
 use crate::{
     lane::{
         body::{Progress, Sending},
@@ -38,6 +38,8 @@ pub(crate) struct Exchange {
     pub(super) address: IpAddr,
     /// How far its upload came.
     pub(super) progress: Option<Rc<Progress>>,
+    /// The response of a task while it comes.
+    pub(super) stream: Option<Stream>,
     /// How it ended; as long as nobody says, its client went away.
     pub(super) end: Option<End>,
     /// When it ended, when somebody looked at the clock already.
@@ -62,11 +64,9 @@ impl RequestId {
     }
 
     /// Returns it as a header's value.
-    pub(super) fn header(&self) -> HeaderValue {
+    pub(super) fn header(&self, worker: &Worker) -> HeaderValue {
         match self {
-            Self::Own(bits) => {
-                HeaderValue::from_bytes(&hex(*bits)).expect("hex digits are header characters")
-            }
+            Self::Own(bits) => worker.short_value(&hex(*bits)),
             Self::Given(value) => value.clone(),
         }
     }
@@ -81,7 +81,22 @@ impl RequestId {
 }
 
 fn hex(bits: u128) -> [u8; 32] {
-    std::array::from_fn(|digit| b"0123456789abcdef"[(bits >> (124 - 4 * digit)) as usize & 15])
+    /// Two digits of each byte.
+    const DIGITS: [[u8; 2]; 256] = {
+        let digits = b"0123456789abcdef";
+        let mut pairs = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+            byte += 1;
+        }
+        pairs
+    };
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+        pair.copy_from_slice(&DIGITS[usize::from(byte)]);
+    }
+    text
 }
 
 /// What only the access log wants; not kept when there is none.
@@ -136,6 +151,7 @@ impl Exchange {
             arrived,
             address: client.address,
             progress: None,
+            stream: None,
             end: None,
             ended: None,
         })

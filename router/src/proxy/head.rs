@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use policies::{
     decide::{self, Facts},
     path,
@@ -16,10 +16,9 @@ use policies::{
 };
 
 use super::Problem;
-use crate::serve::connection::Client;
+use crate::{lane::body::Payload, serve::connection::Client};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// A request's name, the same in every hop's log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,12 +29,15 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// this file.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    hosts: u8,
+    /// How many `Host` headers.
+    pub(super) hosts: u8,
     connection: bool,
+    /// `Connection` names other headers.
+    names: bool,
     /// Anything else that concerns one hop only.
     hop: bool,
     te: bool,
-    transfer_encoding: bool,
+    pub(super) transfer_encoding: bool,
     upgrade: bool,
     trailer: bool,
     grpc: bool,
@@ -46,13 +48,16 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Looks through a message's headers.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let mut seen = Self::default();
+    /// Looks through a message's headers. Returns what it has, and its (last) `Host`.
+    pub(super) fn of(headers: &HeaderMap) -> (Self, Option<&HeaderValue>) {
+        let (mut seen, mut host) = (Self::default(), None);
         for (name, value) in headers {
             match name.as_str() {
-                "host" => seen.hosts = seen.hosts.saturating_add(1),
-                "connection" => seen.connection = true,
+                "host" => (seen.hosts, host) = (seen.hosts.saturating_add(1), Some(value)),
+                "connection" => {
+                    seen.connection = true;
+                    seen.names |= value != "keep-alive" && value != "close";
+                }
                 "content-type" => seen.grpc |= value.as_bytes().starts_with(b"application/grpc"),
                 "trailer" => seen.trailer = true,
                 "te" => (seen.te, seen.hop) = (true, true),
@@ -69,15 +74,19 @@ impl Seen {
                 }
             }
         }
-        seen
+        (seen, host)
     }
 }
 
-/// Checks what hyper lets pass.
+/// Checks what hyper lets pass. Returns the host asked for; empty when an old client named none.
 ///
 /// RFC 9112 section 3.2: a request without a host, or with two, must be answered 400; two readers of it could disagree
 /// about where it goes.
-pub(super) fn check(parts: &Parts, seen: &Seen) -> Result<(), Problem> {
+pub(super) fn check<'h>(
+    parts: &Parts,
+    seen: &Seen,
+    host: Option<&'h HeaderValue>,
+) -> Result<&'h str, Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::bad_request("CONNECT is not served: this is no forward proxy"));
     }
@@ -86,13 +95,14 @@ pub(super) fn check(parts: &Parts, seen: &Seen) -> Result<(), Problem> {
     if seen.transfer_encoding && parts.headers.get_all(TRANSFER_ENCODING).iter().any(coded) {
         return Err(Problem::not_implemented("no transfer coding but chunked is served"));
     }
-    let host = match (parts.headers.get(HOST), seen.hosts) {
+    let host = match (host, seen.hosts) {
         (Some(host), 1) => host,
         (Some(_), _) => return Err(Problem::bad_request("the request has two Host headers")),
-        (None, _) if parts.version == Version::HTTP_10 => return Ok(()),
+        (None, _) if parts.version == Version::HTTP_10 => return Ok(""),
         (None, _) => return Err(Problem::bad_request("the request has no Host header")),
     };
-    host.to_str().map_err(|_| Problem::bad_request("the Host header is not a host name"))?;
+    let host =
+        host.to_str().map_err(|_| Problem::bad_request("the Host header is not a host name"))?;
     // Absolute form: RFC 9112 section 3.2.2 lets its authority win; one that differs from Host is no honest request.
     if parts.uri.authority().is_some_and(|authority| {
         !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
@@ -101,12 +111,7 @@ pub(super) fn check(parts: &Parts, seen: &Seen) -> Result<(), Problem> {
             "the request's URL and its Host header name different hosts",
         ));
     }
-    Ok(())
-}
-
-/// Returns the host asked for, as checked; empty when an old client named none.
-pub(super) fn host(headers: &HeaderMap) -> &str {
-    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
+    Ok(host)
 }
 
 /// Brings the path into its one normal form, in which it is both matched and sent on.
@@ -128,10 +133,13 @@ pub(super) fn normalise_path(uri: &mut Uri) -> Result<(), Problem> {
 }
 
 /// Returns what rules a lane in or out.
-pub(super) fn facts(parts: &Parts, seen: &Seen, body: Option<&Incoming>) -> Facts {
+pub(super) fn facts(parts: &Parts, seen: &Seen, payload: &Payload) -> Facts {
     let headers = &parts.headers;
-    let body = match body.filter(|body| !body.is_end_stream()).map(|body| body.size_hint().exact())
-    {
+    let body = match payload {
+        Payload::Stream(_, body) => Some(body.size_hint().exact()),
+        _ => None,
+    };
+    let body = match body {
         None => decide::Body::Empty,
         Some(None) => decide::Body::Streaming,
         Some(Some(length)) => {
@@ -168,9 +176,6 @@ pub(super) fn prepare(
     request_id: HeaderValue,
 ) {
     let wants_trailers = seen.te && headers.get(TE).is_some_and(|te| has_token(te, "trailers"));
-    // Room for the four that follow: the map would otherwise grow twice.
-    headers.reserve(4);
-    let host = headers.get(HOST).cloned();
     strip_seen(headers, seen);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -183,15 +188,9 @@ pub(super) fn prepare(
         }
         headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| client.address_text.clone()));
         headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-        if let Some(host) = host {
-            headers.entry(FORWARDED_HOST).or_insert(host);
-        }
     } else {
         headers.insert(FORWARDED_FOR, client.address_text.clone());
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-        if let Some(host) = host {
-            headers.insert(FORWARDED_HOST, host);
-        }
     }
     headers.insert(REQUEST_ID, request_id);
 }
@@ -233,13 +232,17 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> Option<
 /// Takes off hop-by-hop headers (RFC 9110 section 7.6.1), those that `Connection` names, `Expect`, which is answered
 /// here, and everything `x-pacer-*`, which only Pacer may say. Used both ways.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    let seen = Seen::of(headers);
+    let (seen, _) = Seen::of(headers);
     strip_seen(headers, &seen);
 }
 
-fn strip_seen(headers: &mut HeaderMap, seen: &Seen) {
-    if seen.connection {
+/// Does the same to a message that was looked through before.
+pub(super) fn strip_seen(headers: &mut HeaderMap, seen: &Seen) {
+    if seen.names {
         strip_named(headers);
+    }
+    if seen.connection {
+        headers.remove(CONNECTION);
     }
     if seen.hop {
         for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"]
@@ -262,14 +265,10 @@ fn strip_seen(headers: &mut HeaderMap, seen: &Seen) {
     }
 }
 
-/// Takes off `Connection` and what it names.
+/// Takes off what `Connection` names.
 fn strip_named(headers: &mut HeaderMap) {
     let mut named: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(CONNECTION) {
-        // The common values name nothing else, and need no list.
-        if value == "keep-alive" || value == "close" {
-            continue;
-        }
         for token in value.as_bytes().split(|byte| *byte == b',') {
             // A client must not be able to take off what routes and frames a message.
             if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
@@ -279,7 +278,6 @@ fn strip_named(headers: &mut HeaderMap) {
             }
         }
     }
-    headers.remove(CONNECTION);
     for name in &named {
         headers.remove(name);
     }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::{
     Attempt,
     exchange::Exchange,
-    head::{self, REQUEST_ID},
+    head::{self, REQUEST_ID, Seen},
 };
 use crate::lane::{
     body,
@@ -51,12 +51,13 @@ enum Content {
     None,
     /// All of it, and what it takes of the buffer budget.
     Whole(Bytes, Option<Buffered>),
-    /// A task's response, still coming.
-    Stream(Box<Stream>),
+    /// A task's response, still coming: the exchange's [`Stream`].
+    Stream,
 }
 
+/// A task's response that is still coming, with what it holds.
 #[derive(Debug)]
-struct Stream {
+pub(super) struct Stream {
     body: Incoming,
     /// Given back by drop.
     _slot: Slot,
@@ -70,26 +71,27 @@ struct Stream {
 
 impl Reply {
     /// A task's response.
-    pub(super) fn from_task(answer: container::Answer, attempt: &Attempt<'_>) -> Self {
+    pub(super) fn from_task(
+        answer: container::Answer,
+        attempt: &Attempt<'_>,
+        exchange: &mut Exchange,
+    ) -> Self {
         let (mut parts, body) = answer.response.into_parts();
+        let (seen, _) = Seen::of(&parts.headers);
         // RFC 9112 section 6.3: with both, the transfer coding counts, and the length must not be passed on.
-        if parts.headers.contains_key(TRANSFER_ENCODING) {
+        if seen.transfer_encoding {
             parts.headers.remove(CONTENT_LENGTH);
         }
-        head::strip(&mut parts.headers);
-        let stream = Stream {
+        head::strip_seen(&mut parts.headers, &seen);
+        exchange.stream = Some(Stream {
             body,
             _slot: answer.slot,
             connection: Some(answer.connection),
             ended: false,
             timeouts: attempt.route.timeouts,
             deadline: None,
-        };
-        Self {
-            status: parts.status,
-            headers: parts.headers,
-            content: Content::Stream(Box::new(stream)),
-        }
+        });
+        Self { status: parts.status, headers: parts.headers, content: Content::Stream }
     }
 
     /// A function's response.
@@ -136,7 +138,7 @@ pub(super) fn explain(headers: &mut HeaderMap, exchange: &Exchange) {
     else {
         return;
     };
-    headers.insert(REQUEST_ID, exchange.request_id.header());
+    headers.insert(REQUEST_ID, exchange.request_id.header(&exchange.client.worker));
     let Some(decision) = exchange.outcome.decision else { return };
     let lane = exchange.outcome.lane.map_or("none", |lane| lane.as_str());
     let mut text = format!(
@@ -207,12 +209,15 @@ impl ResponseBody {
         Self { content: Content::Whole(bytes, None), polled: false, exchange: Some(exchange) }
     }
 
+    fn stream(&self) -> Option<&Stream> {
+        self.exchange.as_ref()?.stream.as_ref()
+    }
+
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let (Content::Stream(stream), Some(exchange)) = (&mut self.content, &mut self.exchange)
-        else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(&mut stream.body).poll_frame(cx) {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return Poll::Ready(None) };
+        let Some(stream) = &mut exchange.stream else { return Poll::Ready(None) };
+        let Some(connection) = &mut stream.connection else { return Poll::Ready(None) };
+        match connection.poll_frame(&mut stream.body, cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 stream.deadline = None;
                 if let Some(trailers) = frame.trailers_mut() {
@@ -272,7 +277,7 @@ impl Body for ResponseBody {
                 this.polled = true;
                 Poll::Ready(body::next_piece(bytes).map(|piece| Ok(Frame::data(piece))))
             }
-            Content::Stream(_) => this.poll_stream(cx),
+            Content::Stream => this.poll_stream(cx),
         }
     }
 
@@ -280,7 +285,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::None => true,
             Content::Whole(bytes, _) => bytes.is_empty(),
-            Content::Stream(stream) => stream.body.is_end_stream(),
+            Content::Stream => self.stream().is_none_or(|stream| stream.body.is_end_stream()),
         }
     }
 
@@ -288,7 +293,9 @@ impl Body for ResponseBody {
         match &self.content {
             Content::None => SizeHint::with_exact(0),
             Content::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Stream(stream) => stream.body.size_hint(),
+            Content::Stream => {
+                self.stream().map_or_else(SizeHint::default, |stream| stream.body.size_hint())
+            }
         }
     }
 }
@@ -298,7 +305,7 @@ impl Drop for ResponseBody {
         let Some(exchange) = &mut self.exchange else { return };
         let now = Instant::now();
         exchange.ended = Some(now);
-        let stream = match &mut self.content {
+        match &mut self.content {
             Content::None => return,
             Content::Whole(rest, _) => {
                 // Not taken at all is a HEAD, or a client that was gone already: neither is told from the other here.
@@ -308,8 +315,9 @@ impl Drop for ResponseBody {
                 }
                 return;
             }
-            Content::Stream(stream) => stream,
-        };
+            Content::Stream => {}
+        }
+        let Some(stream) = &mut exchange.stream else { return };
         // Only a response that was read to its end leaves a connection that the next request can use.
         if exchange.end.is_none() && (stream.ended || stream.body.is_end_stream()) {
             exchange.end = Some(End::Complete);

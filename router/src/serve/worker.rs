@@ -13,6 +13,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::BytesMut;
+use http::HeaderValue;
 use policies::policy::Route;
 use predictor::outcome::Outcome;
 use tokio::{
@@ -22,6 +24,7 @@ use tokio::{
 
 use crate::{
     lane::{budget::BufferBudget, pool::Pool},
+    proxy::HeaderList,
     serve::connection::Client,
     telemetry::{access_log::LogBuffer, shard::Shard},
     world::{LocalWorld, World},
@@ -32,6 +35,9 @@ const SWEEP: Duration = Duration::from_millis(250);
 
 /// How many outcomes a worker keeps between two sweeps for the admin API; more are counted but not shown.
 const RECENT_MAX: usize = 64;
+
+/// How many lists of headers a worker keeps for the requests to come: more would only be used by more requests at once.
+const SPARE_LISTS: usize = 64;
 
 /// One worker.
 #[derive(Debug)]
@@ -51,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) clients: RefCell<BTreeMap<u64, Rc<Client>>>,
     recent: RefCell<Vec<Outcome>>,
     recent_sender: mpsc::Sender<Vec<Outcome>>,
+    spare_headers: RefCell<Vec<HeaderList>>,
+    short_values: RefCell<BytesMut>,
     random: Cell<u64>,
     /// One moment on both clocks: Unix time of a request costs an addition.
     clocks: Cell<(Instant, u64)>,
@@ -75,6 +83,8 @@ impl Worker {
             clients: RefCell::default(),
             recent: RefCell::default(),
             recent_sender,
+            spare_headers: RefCell::default(),
+            short_values: RefCell::new(BytesMut::with_capacity(4096)),
             // The standard library's own source of unpredictable keys.
             random: Cell::new(RandomState::new().hash_one("worker")),
             clocks: Cell::new(clocks()),
@@ -98,6 +108,28 @@ impl Worker {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// Returns an empty list for the headers of one request, with the room that an earlier one needed.
+    pub(crate) fn spare_headers(&self) -> HeaderList {
+        self.spare_headers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes the list back.
+    pub(crate) fn spare_headers_back(&self, mut list: HeaderList) {
+        list.clear();
+        let mut spare = self.spare_headers.borrow_mut();
+        if spare.len() < SPARE_LISTS {
+            spare.push(list);
+        }
+    }
+
+    /// Makes a header's value of a few bytes: a part of a block, not an allocation of its own.
+    pub(crate) fn short_value(&self, text: &[u8]) -> HeaderValue {
+        let mut block = self.short_values.borrow_mut();
+        block.extend_from_slice(text);
+        HeaderValue::from_maybe_shared(block.split().freeze())
+            .expect("Pacer's own values are made of header characters")
     }
 
     /// Returns `at` as microseconds of Unix time.
