@@ -15,6 +15,8 @@ pub mod load;
 
 pub mod reload;
 
+pub mod schema;
+
 pub mod policy;
 
 pub mod path;

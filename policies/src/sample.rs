@@ -3,6 +3,7 @@
 use crate::{
     load::{Loaded, MemorySource, load},
     policy::Policy,
+    schema,
 };
 
 /// Two lanes, and a route for each thing that a test asks about.
@@ -31,9 +32,11 @@ pub(crate) fn policy(text: &str) -> Policy {
     loaded(&MemorySource::file("policy.yaml", text)).policy
 }
 
-/// Loads `policy.yaml` of `source`, which must be a policy.
+/// Loads `policy.yaml` of `source`, which must be a policy, and one for editors too.
 pub(crate) fn loaded(source: &MemorySource) -> Loaded {
-    load("policy.yaml", source).unwrap_or_else(|problems| panic!("{problems}"))
+    let loaded = load("policy.yaml", source).unwrap_or_else(|problems| panic!("{problems}"));
+    schema::tests::holds(source, &loaded.files);
+    loaded
 }
 
 /// Returns all that is wrong with one file that must not be a policy.

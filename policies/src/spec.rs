@@ -7,6 +7,7 @@ pub(crate) mod common;
 pub(crate) mod defaults;
 pub(crate) mod fields;
 pub(crate) mod global;
+pub(crate) mod outline;
 pub(crate) mod route;
 pub(crate) mod scalar;
 pub(crate) mod service;
@@ -15,6 +16,7 @@ use self::{
     common::Common,
     fields::{Fields, Sink, Written},
     global::Global,
+    outline::Drawing,
     route::RouteSpec,
     service::ServiceSpec,
 };
@@ -53,18 +55,31 @@ const MAIN_ONLY: [&str; 9] = [
 
 /// Reads the file whose tree is `root`; `main` tells whether it is the one that was asked for, not an included one.
 pub(crate) fn read(root: &Node, main: bool, sink: &Sink) -> Spec {
+    match Fields::of(root, String::new(), sink) {
+        Some(fields) => read_fields(fields, main),
+        None => Spec::default(),
+    }
+}
+
+/// Notes all that is asked for in a policy's main file.
+pub(crate) fn draw() -> Drawing {
+    let (drawing, sink) = (Drawing::default(), Sink::default());
+    read_fields(Fields::draw(drawing.clone(), &sink), true);
+    drawing
+}
+
+fn read_fields(mut fields: Fields<'_, '_>, main: bool) -> Spec {
     let mut spec = Spec::default();
-    let Some(mut fields) = Fields::of(root, String::new(), sink) else { return spec };
-    let version = fields.value("version", scalar::version);
+    let version = fields.value("version", scalar::VERSION);
     if main && version.is_none() && !fields.has("version") {
-        let place = Place { line: 1, column: 1, ..root.place.clone() };
-        sink.add(place, "version", "missing; write `version: 1` first");
+        let place = Place { line: 1, column: 1, ..fields.place.clone() };
+        fields.missing_at(place, "version", "write `version: 1` first");
     }
     if main {
         spec.global = Global::read(&mut fields);
         if let Some(mut defaults) = fields.fields("defaults") {
             spec.defaults = Common::read(&mut defaults);
-            spec.defaults.mode = defaults.value("mode", scalar::mode);
+            spec.defaults.mode = defaults.value("mode", scalar::MODE);
             defaults.reserved(&RESERVED);
             defaults.done();
         }
@@ -79,13 +94,9 @@ pub(crate) fn read(root: &Node, main: bool, sink: &Sink) -> Spec {
     }
     fields.not_yet("events");
     fields.reserved(&RESERVED);
-    spec.include = fields.values("include", |text| Ok(text.to_owned()));
-    if let Some(services) = fields.fields("services") {
-        spec.services =
-            services.entries().map(|(key, node)| ServiceSpec::read(key, node, sink)).collect();
-    }
-    spec.routes =
-        fields.list("routes").iter().filter_map(|item| RouteSpec::read(item, sink)).collect();
+    spec.include = fields.values("include", scalar::INCLUDE);
+    spec.services = fields.named("services", ServiceSpec::read);
+    spec.routes = fields.each("routes", RouteSpec::read);
     fields.done();
     spec
 }

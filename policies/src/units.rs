@@ -12,6 +12,37 @@ pub const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 const NANOS: u64 = 1_000_000_000;
 
+/// What people write for a unit of time, in lower case.
+const DURATION_UNITS: [(&str, &[&str]); 6] = [
+    ("us", &["us", "µs", "usec", "micros", "microseconds"]),
+    ("ms", &["ms", "msec", "millis", "milliseconds"]),
+    ("s", &["s", "sec", "secs", "second", "seconds"]),
+    ("m", &["m", "min", "mins", "minute", "minutes"]),
+    ("h", &["h", "hr", "hrs", "hour", "hours"]),
+    ("d", &["d", "day", "days"]),
+];
+
+/// What people write for a unit of size, in lower case; what may mean two things means the power of 1,024.
+const SIZE_UNITS: [(&str, &[&str]); 7] = [
+    ("B", &["b", "byte", "bytes"]),
+    ("KiB", &["k", "ki", "kib"]),
+    ("MiB", &["m", "mi", "mib"]),
+    ("GiB", &["g", "gi", "gib"]),
+    ("kB", &["kb"]),
+    ("MB", &["mb"]),
+    ("GB", &["gb"]),
+];
+
+/// Returns the unit that somebody meant who wrote `unit`.
+fn meant(unit: &str, units: &[(&'static str, &[&str])]) -> Option<&'static str> {
+    let lower = unit.trim().to_lowercase();
+    units.iter().find(|(_, written)| written.contains(&&*lower)).map(|(unit, _)| *unit)
+}
+
+fn did_you_mean(meant: Option<String>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
+}
+
 /// Reads a duration: `250ms`, `1.5s`, `5m`, `1m30s`, `2h`, `30d`. Zero is `0s`.
 ///
 /// # Errors
@@ -25,7 +56,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     while !rest.is_empty() {
         let (number, after) = split_number(rest).ok_or_else(expected)?;
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         let nanos = match unit {
             "us" => 1_000,
@@ -35,7 +66,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             "h" => 3_600 * NANOS,
             "d" => 86_400 * NANOS,
             "" => return Err(format!("{}; did you mean `{text}s` or `{text}ms`?", expected())),
-            _ => return Err(expected()),
+            unit => {
+                let meant = meant(unit, &DURATION_UNITS).map(|unit| format!("{number}{unit}"));
+                return Err(expected() + &did_you_mean(meant));
+            }
         };
         // 1m30s, never 30s1m or 1s1s: what is out of order is a slip.
         if smallest <= nanos {
@@ -72,7 +106,10 @@ pub fn size(text: &str) -> Result<u64, String> {
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         "" => return Err(format!("{}; did you mean `{text}MiB`?", expected())),
-        _ => return Err(expected()),
+        unit => {
+            let meant = meant(unit, &SIZE_UNITS).map(|unit| format!("{number}{unit}"));
+            return Err(expected() + &did_you_mean(meant));
+        }
     };
     times(number, bytes)
         .ok_or_else(|| format!("expected a whole number of bytes, below 16 EiB, got `{text}`"))
@@ -195,6 +232,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn other_names_of_units_are_understood_and_refused() {
+        for (written, meant) in
+            [("250sec", "250s"), ("5 min", "5m"), ("1.5hours", "1.5h"), ("3MS", "3ms")]
+        {
+            let error = duration(written).unwrap_err();
+            assert!(error.ends_with(&format!("did you mean `{meant}`?")), "{error}");
+        }
+        for (written, meant) in
+            [("512Mb", "512MB"), ("1G", "1GiB"), ("64 kib", "64KiB"), ("9bytes", "9B")]
+        {
+            let error = size(written).unwrap_err();
+            assert!(error.ends_with(&format!("did you mean `{meant}`?")), "{error}");
+        }
+        assert!(!duration("5parsecs").unwrap_err().contains("did you mean"));
+    }
 
     #[test]
     fn durations_need_a_unit_and_order() {

@@ -53,8 +53,25 @@ fn every_example_loads_without_a_warning() {
     for name in names {
         let loaded = example(&name);
         assert_eq!(loaded.warnings, [], "{name}");
+        for file in &loaded.files {
+            check_against_schema(file);
+        }
         assert!(!loaded.policy.routes.is_empty(), "{name}");
     }
+}
+
+/// Holds a file to the schema, read as an editor would: no reference to the environment stands for anything else.
+fn check_against_schema(file: &str) {
+    let text = Examples.read(file).expect("it was read before");
+    let mut json: serde_json::Value = serde_saphyr::from_str(&text).expect("it is YAML");
+    // An included file may leave out its version.
+    json.as_object_mut().expect("fields").entry("version").or_insert_with(|| 1.into());
+    let schema = jsonschema::validator_for(&policies::schema::schema()).expect("a schema");
+    let errors: Vec<String> = schema
+        .iter_errors(&json)
+        .map(|error| format!("{file}{}: {error}", error.instance_path()))
+        .collect();
+    assert_eq!(errors, Vec::<String>::new());
 }
 
 #[test]

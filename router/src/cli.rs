@@ -34,6 +34,8 @@ enum Command {
     Serve(serve::Args),
     /// Tell everything that is wrong with a policy.
     Check(check::Args),
+    /// Print the JSON Schema of policies, for editors.
+    Schema,
     /// Tell where a request would go, and why.
     Explain(explain::Args),
     /// Run gateway, cloud, workload and load on this machine.
@@ -58,6 +60,10 @@ pub(crate) fn main() -> ExitCode {
     let result = match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => Ok(check::run(&args)),
+        Command::Schema => {
+            println!("{:#}", policies::schema::schema());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Explain(args) => explain::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),

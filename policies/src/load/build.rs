@@ -5,8 +5,10 @@ mod routes;
 mod services;
 
 use crate::{
+    decide::LAMBDA_EVENT_MAX,
     policy::Policy,
-    spec::{Spec, fields::Sink},
+    spec::{Spec, fields::Sink, global::Global, service::ServiceSpec},
+    units::show_size,
 };
 
 /// Builds the policy; `None` when something was noted that leaves none.
@@ -20,16 +22,18 @@ pub(super) fn build(
     warnings: &Sink,
 ) -> Option<Policy> {
     let Spec { global, defaults, services: written, routes, .. } = spec;
-    let settings = global::settings(&global, sink);
+    let settings = global::settings(&global, sink, warnings);
     let services = services::build(&written, &defaults, &global, sink, warnings);
     let context = routes::Context {
         main,
+        health: &settings.listen.health,
         defaults: &defaults,
         services: &written,
         incomplete,
         sink,
         warnings,
     };
+    warn_buffered(&global, &written, settings.limits.buffered, warnings);
     let (routes, table) = context.build(routes, settings.limits.buffered)?;
     Some(Policy {
         region: settings.region,
@@ -43,4 +47,20 @@ pub(super) fn build(
         routes,
         table,
     })
+}
+
+/// Warns of a bound on held bodies that Lambda's largest events do not fit under: an event and its answer are held whole.
+fn warn_buffered(global: &Global, services: &[ServiceSpec], buffered: u64, warnings: &Sink) {
+    let needed = 2 * LAMBDA_EVENT_MAX;
+    if let Some(limit) = &global.buffered
+        && buffered < needed
+        && services.iter().any(|service| service.lambda_written)
+    {
+        let message = format!(
+            "an event for Lambda may take {}, and its answer as much; below {} the largest never reach it",
+            show_size(LAMBDA_EVENT_MAX),
+            show_size(needed)
+        );
+        limit.problem(warnings, message);
+    }
 }

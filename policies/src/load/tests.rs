@@ -213,6 +213,72 @@ routes:
 }
 
 #[test]
+fn a_route_whose_requests_go_elsewhere_is_a_warning() {
+    let text = "
+version: 1
+services: { one: { container: { upstreams: [http://a], requests_per_task: 1 } } }
+routes:
+  - { match: { path: /.pacer/ready }, service: one }
+  - { match: { host: api.example.com }, service: one }
+  - { match: { host: shop.example.com, path_prefix: /v1 }, service: one }
+  - { match: { path: /v1/orders }, service: one }
+  - { match: { host: '*.example.com', path: /about }, service: one }
+  - { match: { host: api.example.com, path: /here }, service: one }
+  - { match: { method: GET }, service: one }
+";
+    insta::assert_snapshot!(warnings(text), @"
+    policy.yaml:5:5 routes[0].match: is never reached: `listen.health` is answered by the gateway itself; move one of them
+    policy.yaml:8:5 routes[3].match: does not get what is asked of `shop.example.com`: that goes to the route at policy.yaml:7:5 (and 1 more such), because a host wins before any path; repeat this route with that host, if it shall
+    policy.yaml:9:5 routes[4].match: does not get what is asked of `api.example.com`: that goes to the route at policy.yaml:6:5, because a host wins before any path; repeat this route with that host, if it shall
+    ");
+}
+
+#[test]
+fn what_a_platform_engineer_would_want_to_be_told_is_a_warning() {
+    let text = "
+version: 1
+listen: { trust_forwarded_from: ['0.0.0.0/0'] }
+admin: 0.0.0.0:9900
+limits: { buffered: 8MiB }
+services:
+  one: { lambda: { function: f, assume: { memory: 1GiB, timeout: 30s } } }
+  two: { container: { upstreams: [http://a], requests_per_task: 1 } }
+routes:
+  - { match: { path: /a }, service: one, class: marathon }
+  - { match: { path: /b }, service: two, class: sprinter }
+  - { match: { path: /c }, service: two, timeouts: { queue: 30s } }
+  - { match: { path: /d }, service: one, auto: { sprinter_up_to: 40s } }
+";
+    insta::assert_snapshot!(warnings(text), @"
+    policy.yaml:3:34 listen.trust_forwarded_from[0]: every client is believed about where it comes from; name the proxies' networks
+    policy.yaml:4:8 admin: the admin API asks for no password and shows the policy: listen on 127.0.0.1, or keep others off this port
+    policy.yaml:5:21 limits.buffered: an event for Lambda may take 6MiB, and its answer as much; below 12MiB the largest never reach it
+    policy.yaml:10:49 routes[0].class: there is no container lane here, the home of marathons: all go to lambda, and the class changes nothing
+    policy.yaml:11:49 routes[1].class: there is no lambda lane here, the home of sprinters: all go to container, and the class changes nothing
+    policy.yaml:12:61 routes[2].timeouts.queue: queue (30s) is not shorter than total (30s): it never ends anything; swap or align them
+    policy.yaml:13:66 routes[3].auto.sprinter_up_to: sprinters may take 40s, but the function ends after 30s; lower it
+    ");
+}
+
+#[test]
+fn snapstart_with_provisioned_concurrency_is_refused_with_the_reason() {
+    let text = "
+version: 1
+services:
+  one: { lambda: { function: 'f:live', cold_start: [snapstart, provisioned] } }
+  two: { lambda: { function: 'g:live', cold_start: snapstart } }
+  three: { lambda: { function: 'g:live', cold_start: provisioned, provisioned_concurrency: 5 } }
+  four: { lambda: { function: 'g:other', cold_start: provisioned } }
+routes: [{ match: {}, service: one }]
+";
+    insta::assert_snapshot!(problems(text), @"
+    policy.yaml:4:52 services.one.lambda.cold_start: SnapStart and provisioned concurrency exclude each other: AWS refuses provisioned concurrency on a version with SnapStart; keep one of them
+    policy.yaml:6:54 services.three.lambda.cold_start: SnapStart and provisioned concurrency exclude each other: AWS refuses provisioned concurrency on a version with SnapStart; keep one of them (the other is at policy.yaml:5:52)
+    policy.yaml:6:67 services.three.lambda.provisioned_concurrency: is told by `cold_start: snapstart` or `cold_start: provisioned`
+    ");
+}
+
+#[test]
 fn references_to_the_environment_are_values_of_their_field() {
     let text = "
 version: 1

@@ -31,6 +31,15 @@ pub enum HostPattern {
     Below(Arc<str>),
 }
 
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => out.write_str(host),
+            Self::Below(domain) => write!(out, "*.{domain}"),
+        }
+    }
+}
+
 /// Which paths match, in the normal form of [`crate::path::normal`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum PathPattern {
@@ -118,6 +127,32 @@ impl Match {
         (host, Reverse(host_len), path, Reverse(path_len), Reverse(self.conditions()))
     }
 
+    /// Tells whether this takes all that its host is asked for of `other`, which has the more specific path: because a host
+    /// wins before any path.
+    pub(crate) fn shadows(&self, other: &Self) -> bool {
+        let Some(HostPattern::Exact(mine) | HostPattern::Below(mine)) = &self.host else {
+            return false;
+        };
+        let wider_host = match &other.host {
+            None => true,
+            Some(HostPattern::Exact(_)) => false,
+            Some(HostPattern::Below(theirs)) => mine
+                .strip_suffix(&**theirs)
+                .is_some_and(|rest| 1 < rest.len() && rest.ends_with('.')),
+        };
+        let narrower_path = match (&self.path, &other.path) {
+            (_, PathPattern::Any) | (PathPattern::Exact(_), _) => false,
+            (PathPattern::Any, _) => true,
+            (PathPattern::Prefix(mine), PathPattern::Exact(path) | PathPattern::Prefix(path)) => {
+                mine != path
+                    && path
+                        .strip_prefix(&**mine)
+                        .is_some_and(|rest| rest.starts_with('/') || mine.ends_with('/'))
+            }
+        };
+        wider_host && narrower_path && self.conditions() == 0
+    }
+
     /// Tells whether one request can match both, and neither is more specific: then the outcome would hang on the order
     /// of the file.
     pub fn ties_with(&self, other: &Self) -> bool {
@@ -156,10 +191,8 @@ impl fmt::Display for Match {
         if !self.methods.is_empty() {
             out.write_str(" ")?;
         }
-        match &self.host {
-            None => {}
-            Some(HostPattern::Exact(host)) => out.write_str(host)?,
-            Some(HostPattern::Below(domain)) => write!(out, "*.{domain}")?,
+        if let Some(host) = &self.host {
+            write!(out, "{host}")?;
         }
         match &self.path {
             PathPattern::Any => out.write_str("/*")?,

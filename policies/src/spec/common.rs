@@ -5,13 +5,11 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 
 use super::{
-    fields::{Fields, Written},
+    fields::{Fields, WordOrFields, Written},
+    outline::Choice,
     scalar::{self, Idempotent},
 };
-use crate::{
-    policy::{Mode, Priority, SizeBy},
-    units,
-};
+use crate::policy::{Mode, Priority, SizeBy};
 
 /// What may be written at each level; `None` inherits.
 #[derive(Debug, Default)]
@@ -40,40 +38,38 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn read(fields: &mut Fields<'_, '_>) -> Self {
         let mut common = Self {
-            buffer: fields.value("buffer", units::size),
-            priority: fields.value("priority", scalar::priority),
-            decision_header: fields.value("decision_header", scalar::boolean),
+            buffer: fields.value("buffer", scalar::SIZE),
+            priority: fields.value("priority", scalar::PRIORITY),
+            decision_header: fields.value("decision_header", scalar::BOOLEAN),
             ..Self::default()
         };
         if let Some(mut timeouts) = fields.fields("timeouts") {
-            common.connect = timeouts.value("connect", scalar::some_time);
+            common.connect = timeouts.value("connect", scalar::SOME_TIME);
             // None is fine here: a request that finds no slot does not wait.
-            common.queue = timeouts.value("queue", units::duration);
-            common.first_byte = timeouts.value("first_byte", scalar::some_time);
-            common.idle = timeouts.value("idle", scalar::some_time);
-            common.total = timeouts.value("total", scalar::some_time);
+            common.queue = timeouts.value("queue", scalar::DURATION);
+            common.first_byte = timeouts.value("first_byte", scalar::SOME_TIME);
+            common.idle = timeouts.value("idle", scalar::SOME_TIME);
+            common.total = timeouts.value("total", scalar::SOME_TIME);
             timeouts.done();
         }
         if let Some(mut retry) = fields.fields("retry") {
-            let written = retry.item("on").is_some();
-            let on = retry.values("on", |text| scalar::one_of(text, &[("did-not-run", ())]));
-            common.did_not_run = written.then_some(!on.is_empty());
-            common.retry_budget = retry.value("budget", units::percent);
-            if retry.item("idempotent_by").is_some() {
-                common.idempotent_by = Some(idempotent_by(&mut retry));
-            }
+            let on = retry.values("on", scalar::DID_NOT_RUN);
+            common.did_not_run = retry.has_value("on").then_some(!on.is_empty());
+            common.retry_budget = retry.value("budget", scalar::PERCENT);
+            let idempotent = idempotent_by(&mut retry);
+            common.idempotent_by = retry.has_value("idempotent_by").then_some(idempotent);
             retry.done();
         }
         if let Some(mut auto) = fields.fields("auto") {
-            common.sprinter_up_to = auto.value("sprinter_up_to", scalar::some_time);
-            common.prior = auto.value("prior", scalar::some_time);
+            common.sprinter_up_to = auto.value("sprinter_up_to", scalar::SOME_TIME);
+            common.prior = auto.value("prior", scalar::SOME_TIME);
             common.size_by = size_by(&mut auto);
             auto.done();
         }
         if let Some(mut objective) = fields.fields("objective") {
-            common.p99 = objective.value("p99", scalar::some_time);
-            common.success = objective.value("success", units::percent);
-            common.window = objective.value("window", scalar::some_time);
+            common.p99 = objective.value("p99", scalar::SOME_TIME);
+            common.success = objective.value("success", scalar::PERCENT);
+            common.window = objective.value("window", scalar::SOME_TIME);
             objective.done();
         }
         common
@@ -82,7 +78,7 @@ impl Common {
 
 fn idempotent_by(retry: &mut Fields<'_, '_>) -> (Vec<Method>, Vec<HeaderName>) {
     let (mut methods, mut headers) = (vec![], vec![]);
-    for says in retry.values("idempotent_by", scalar::idempotent) {
+    for says in retry.values("idempotent_by", scalar::IDEMPOTENT) {
         match says.value {
             Idempotent::Method(method) => methods.push(method),
             Idempotent::Header(name) => headers.push(name),
@@ -93,17 +89,14 @@ fn idempotent_by(retry: &mut Fields<'_, '_>) -> (Vec<Method>, Vec<HeaderName>) {
 
 /// Reads `{ query: NAME }`, `{ header: NAME }` or `content_length`.
 fn size_by(auto: &mut Fields<'_, '_>) -> Option<SizeBy> {
-    let item = auto.item("size_by")?;
-    if let crate::node::Kind::Text(_) = item.node.kind {
-        let content_length = |text: &str| {
-            scalar::one_of(text, &[("content_length", ())])
-                .map_err(|error| format!("{error} (or `query: NAME`, or `header: NAME`)"))
-        };
-        return item.value(auto.sink, content_length).map(|_| SizeBy::ContentLength);
-    }
-    let mut fields = auto.fields("size_by")?;
-    let query: Option<Written<Arc<str>>> = fields.value("query", scalar::text);
-    let header = fields.value("header", scalar::header);
+    let mut fields = match auto.word_or_fields("size_by", scalar::CONTENT_LENGTH) {
+        WordOrFields::Nothing => return None,
+        WordOrFields::Word(_) => return Some(SizeBy::ContentLength),
+        WordOrFields::Fields(fields) => fields,
+    };
+    fields.choice(Choice::One, &["query", "header"]);
+    let query: Option<Written<Arc<str>>> = fields.value("query", scalar::TEXT);
+    let header = fields.value("header", scalar::HEADER);
     let found = match (query, header) {
         (Some(query), Some(header)) => {
             header.problem(

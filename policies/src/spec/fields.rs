@@ -5,6 +5,10 @@
 
 use std::cell::RefCell;
 
+use super::{
+    outline::{Choice, Drawing, Outline, Value, shape},
+    scalar::Scalar,
+};
 use crate::{
     node::{Key, Kind, Node},
     problem::{Place, Problem, did_you_mean},
@@ -54,22 +58,18 @@ impl<T> Written<T> {
 
 /// A node and the path of its field.
 #[derive(Debug, Clone)]
-pub(crate) struct Item<'n> {
-    pub(crate) node: &'n Node,
-    pub(crate) field: String,
+struct Item<'n> {
+    node: &'n Node,
+    field: String,
 }
 
 impl Item<'_> {
-    /// Reads a scalar; notes what `parse` finds wrong with it.
-    pub(crate) fn value<T>(
-        &self,
-        sink: &Sink,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Written<T>> {
+    /// Reads a scalar; notes what is wrong with it.
+    fn value<T>(&self, sink: &Sink, scalar: Scalar<T>) -> Option<Written<T>> {
         let (place, field) = (self.node.place.clone(), self.field.clone());
         let message = match &self.node.kind {
             Kind::Null => return None,
-            Kind::Text(text) => match parse(text) {
+            Kind::Text(text) => match (scalar.parse)(text) {
                 Ok(value) => return Some(Written { value, place, field }),
                 Err(message) => message,
             },
@@ -91,6 +91,15 @@ pub(crate) struct Fields<'n, 's> {
     /// Known, but not to be written here.
     refused: Vec<&'static str>,
     pub(crate) sink: &'s Sink,
+    /// Nothing is read: what is asked for is noted.
+    drawing: Option<Drawing>,
+}
+
+/// What stands where a word or fields may.
+pub(crate) enum WordOrFields<'n, 's, T> {
+    Nothing,
+    Word(Written<T>),
+    Fields(Fields<'n, 's>),
 }
 
 impl<'n, 's> Fields<'n, 's> {
@@ -119,7 +128,26 @@ impl<'n, 's> Fields<'n, 's> {
             known: vec![],
             refused: vec![],
             sink,
+            drawing: None,
         })
+    }
+
+    /// Returns a mapping without entries that notes in `drawing` what it is asked for.
+    pub(crate) fn draw(drawing: Drawing, sink: &'s Sink) -> Self {
+        let place = Place { file: "".into(), line: 0, column: 0 };
+        let (entries, known, refused): (&[_], _, _) = (&[], vec![], vec![]);
+        Self { path: String::new(), place, entries, known, refused, sink, drawing: Some(drawing) }
+    }
+
+    fn child(&self, name: &'static str, value: impl FnOnce(Drawing) -> Value) -> Option<Self> {
+        let drawing = self.drawing.as_ref()?;
+        Some(Self::draw(Outline::child(drawing, name, value), self.sink))
+    }
+
+    fn note(&self, name: &'static str, value: impl FnOnce() -> Value) {
+        if let Some(drawing) = &self.drawing {
+            Outline::note(drawing, name, value());
+        }
     }
 
     /// Returns the path of the field `name`.
@@ -127,8 +155,94 @@ impl<'n, 's> Fields<'n, 's> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// Returns all fields, for mappings whose keys the writer chooses.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (Written<String>, &'n Node)> {
+    /// Reads a mapping from names that the writer chooses to mappings.
+    pub(crate) fn named<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(Written<String>, Option<Fields<'n, 's>>) -> T,
+    ) -> Vec<T> {
+        if let Some(fields) = self.child(name, Value::Fields) {
+            let child = Drawing::default();
+            if let Some(drawing) = &fields.drawing {
+                drawing.borrow_mut().others = Some(Value::Fields(child.clone()));
+            }
+            let name =
+                Written { value: String::new(), place: self.place.clone(), field: String::new() };
+            read(name, Some(Self::draw(child, self.sink)));
+            return vec![];
+        }
+        let Some(fields) = self.fields(name) else { return vec![] };
+        let entry = |(key, node): (Written<String>, &'n Node)| {
+            let fields = Fields::of(node, key.field.clone(), self.sink);
+            read(key, fields)
+        };
+        fields.entries().map(entry).collect()
+    }
+
+    /// Reads a mapping from names that the writer chooses to scalars; a name with nothing behind it is one too.
+    pub(crate) fn conditions<T>(
+        &mut self,
+        name: &'static str,
+        scalar: Scalar<T>,
+    ) -> Vec<(Written<String>, Option<T>)> {
+        let drawn = self.child(name, Value::Fields).and_then(|fields| fields.drawing);
+        if let Some(drawing) = drawn {
+            drawing.borrow_mut().others = Some(Value::OrNothing(shape(&scalar)));
+            return vec![];
+        }
+        let Some(fields) = self.fields(name) else { return vec![] };
+        let condition = |(key, node): (Written<String>, &'n Node)| {
+            if node.kind == Kind::Null {
+                return Some((key, None));
+            }
+            let item = Item { node, field: key.field.clone() };
+            let value = item.value(fields.sink, scalar)?;
+            Some((key, Some(value.value)))
+        };
+        fields.entries().filter_map(condition).collect()
+    }
+
+    /// Reads the field `name` as a list of mappings.
+    pub(crate) fn each<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(Fields<'n, 's>) -> T,
+    ) -> Vec<T> {
+        if let Some(fields) = self.child(name, Value::List) {
+            read(fields);
+            return vec![];
+        }
+        let items = self.list(name);
+        let items =
+            items.iter().filter_map(|item| Fields::of(item.node, item.field.clone(), self.sink));
+        items.map(read).collect()
+    }
+
+    /// Reads the field `name` as a word or as fields.
+    pub(crate) fn word_or_fields<T>(
+        &mut self,
+        name: &'static str,
+        word: Scalar<T>,
+    ) -> WordOrFields<'n, 's, T> {
+        if let Some(fields) = self.child(name, |fields| Value::WordOrFields(shape(&word), fields)) {
+            return WordOrFields::Fields(fields);
+        }
+        let Some(item) = self.item(name) else { return WordOrFields::Nothing };
+        if let Kind::Text(_) = item.node.kind {
+            return item.value(self.sink, word).map_or(WordOrFields::Nothing, WordOrFields::Word);
+        }
+        let fields = Fields::of(item.node, item.field, self.sink);
+        fields.map_or(WordOrFields::Nothing, WordOrFields::Fields)
+    }
+
+    /// Tells how many fields of `names` may be written. Whoever reads them holds the writer to it; this is for the schema.
+    pub(crate) fn choice(&self, choice: Choice, names: &'static [&'static str]) {
+        if let Some(drawing) = &self.drawing {
+            drawing.borrow_mut().choices.push((choice, names));
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (Written<String>, &'n Node)> {
         self.entries.iter().map(|(key, node)| {
             (
                 Written {
@@ -146,13 +260,24 @@ impl<'n, 's> Fields<'n, 's> {
         self.entries.iter().any(|(key, _)| key.name == name)
     }
 
+    /// Notes that the field `name` was dealt with.
+    pub(crate) fn known(&mut self, name: &'static str) {
+        self.known.push(name);
+    }
+
     fn entry(&mut self, name: &'static str) -> Option<&'n (Key, Node)> {
         self.known.push(name);
         self.entries.iter().find(|(key, _)| key.name == name)
     }
 
+    /// Tells whether something stands behind `name`.
+    pub(crate) fn has_value(&self, name: &str) -> bool {
+        let written = self.entries.iter().find(|(key, _)| key.name == name);
+        written.is_some_and(|(_, node)| node.kind != Kind::Null)
+    }
+
     /// Returns the field `name` unless nothing stands there.
-    pub(crate) fn item(&mut self, name: &'static str) -> Option<Item<'n>> {
+    fn item(&mut self, name: &'static str) -> Option<Item<'n>> {
         let (_, node) = self.entry(name)?;
         if node.kind == Kind::Null {
             return None;
@@ -161,30 +286,24 @@ impl<'n, 's> Fields<'n, 's> {
     }
 
     /// Reads the scalar field `name`.
-    pub(crate) fn value<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Written<T>> {
-        self.item(name)?.value(self.sink, parse)
+    pub(crate) fn value<T>(&mut self, name: &'static str, scalar: Scalar<T>) -> Option<Written<T>> {
+        self.note(name, || Value::Scalar(shape(&scalar)));
+        self.item(name)?.value(self.sink, scalar)
     }
 
     /// Reads the field `name` as one scalar or a list of them.
-    pub(crate) fn values<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Vec<Written<T>> {
+    pub(crate) fn values<T>(&mut self, name: &'static str, scalar: Scalar<T>) -> Vec<Written<T>> {
+        self.note(name, || Value::OneOrMany(shape(&scalar)));
         let Some(item) = self.item(name) else { return vec![] };
         let items = match &item.node.kind {
             Kind::Text(_) => vec![item],
             _ => self.list(name),
         };
-        items.iter().filter_map(|item| item.value(self.sink, &parse)).collect()
+        items.iter().filter_map(|item| item.value(self.sink, scalar)).collect()
     }
 
     /// Reads the field `name` as a list.
-    pub(crate) fn list(&mut self, name: &'static str) -> Vec<Item<'n>> {
+    fn list(&mut self, name: &'static str) -> Vec<Item<'n>> {
         let Some(item) = self.item(name) else { return vec![] };
         let Kind::List(items) = &item.node.kind else {
             self.sink.add(item.node.place.clone(), item.field, "expected a list (`- item`)");
@@ -198,6 +317,14 @@ impl<'n, 's> Fields<'n, 's> {
             .collect()
     }
 
+    /// Tells whether `name` is written as a list that holds all of `words`, and where.
+    pub(crate) fn lists_all(&self, name: &str, words: &[&str]) -> Option<Place> {
+        let (_, node) = self.entries.iter().find(|(key, _)| key.name == name)?;
+        let Kind::List(items) = &node.kind else { return None };
+        let has = |word: &&str| items.iter().any(|item| item.kind == Kind::Text((*word).into()));
+        words.iter().all(has).then(|| node.place.clone())
+    }
+
     /// Tells whether `name` is written as an empty list.
     pub(crate) fn list_is_empty(&self, name: &str) -> bool {
         let written = self.entries.iter().find(|(key, _)| key.name == name);
@@ -206,6 +333,9 @@ impl<'n, 's> Fields<'n, 's> {
 
     /// Reads the field `name` as a mapping.
     pub(crate) fn fields(&mut self, name: &'static str) -> Option<Fields<'n, 's>> {
+        if let Some(fields) = self.child(name, Value::Fields) {
+            return Some(fields);
+        }
         let item = self.item(name)?;
         Fields::of(item.node, item.field, self.sink)
     }
@@ -234,7 +364,15 @@ impl<'n, 's> Fields<'n, 's> {
 
     /// Notes that the field `name` must be written.
     pub(crate) fn missing(&self, name: &str, fix: &str) {
-        self.sink.add(self.place.clone(), self.path_of(name), format!("missing; {fix}"));
+        self.missing_at(self.place.clone(), name, fix);
+    }
+
+    /// The same, to be told at `place`.
+    pub(crate) fn missing_at(&self, place: Place, name: &str, fix: &str) {
+        if let Some(drawing) = &self.drawing {
+            drawing.borrow_mut().required.push(name.to_owned());
+        }
+        self.sink.add(place, self.path_of(name), format!("missing; {fix}"));
     }
 
     /// Notes every field that nobody asked for.

@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    fields::{Fields, Written},
+    fields::{Fields, WordOrFields, Written},
     scalar,
 };
 use crate::{
-    node::Kind,
     policy::{AccessLog, Network},
     problem::Place,
-    units,
 };
 
 /// The main file's own fields; `None` takes the default.
@@ -54,28 +52,28 @@ impl Global {
 
     pub(crate) fn read(fields: &mut Fields<'_, '_>) -> Self {
         let mut global = Self {
-            region: fields.value("region", scalar::region),
-            endpoint_url: fields.value("endpoint_url", scalar::endpoint_url),
-            metrics: fields.value("metrics", scalar::socket_or_off),
-            admin: fields.value("admin", scalar::socket_or_off),
+            region: fields.value("region", scalar::REGION),
+            endpoint_url: fields.value("endpoint_url", scalar::ENDPOINT_URL),
+            metrics: fields.value("metrics", scalar::SOCKET_OR_OFF),
+            admin: fields.value("admin", scalar::SOCKET_OR_OFF),
             access_log: access_log(fields),
             ..Self::default()
         };
         if let Some(mut listen) = fields.fields("listen") {
-            global.http = listen.value("http", scalar::socket);
-            global.health = listen.value("health", scalar::path);
-            global.trust_forwarded_from = listen.values("trust_forwarded_from", scalar::network);
-            global.idle_timeout = listen.value("idle_timeout", scalar::some_time);
-            global.drain = listen.value("drain", units::duration);
+            global.http = listen.value("http", scalar::SOCKET);
+            global.health = listen.value("health", scalar::PATH);
+            global.trust_forwarded_from = listen.values("trust_forwarded_from", scalar::NETWORK);
+            global.idle_timeout = listen.value("idle_timeout", scalar::SOME_TIME);
+            global.drain = listen.value("drain", scalar::DURATION);
             listen.reserved(&["tls"]);
             listen.done();
         }
         if let Some(mut limits) = fields.fields("limits") {
-            global.connections = limits.value("connections", scalar::count);
-            global.request_head = limits.value("request_head", scalar::head_bytes);
-            global.buffered = limits.value("buffered", scalar::some_bytes);
-            global.queue = limits.value("queue", scalar::count);
-            global.shutdown = limits.value("shutdown", units::duration);
+            global.connections = limits.value("connections", scalar::COUNT);
+            global.request_head = limits.value("request_head", scalar::HEAD_BYTES);
+            global.buffered = limits.value("buffered", scalar::SOME_BYTES);
+            global.queue = limits.value("queue", scalar::COUNT);
+            global.shutdown = limits.value("shutdown", scalar::DURATION);
             limits.done();
         }
         global
@@ -84,22 +82,21 @@ impl Global {
 
 /// Reads `off`, `stdout` or `{ file: PATH }`.
 fn access_log(fields: &mut Fields<'_, '_>) -> Option<Written<AccessLog>> {
-    let item = fields.item("access_log")?;
-    let (place, field) = (item.node.place.clone(), item.field.clone());
-    let written = |value| Some(Written { value, place, field });
-    if let Kind::Text(_) = item.node.kind {
-        let word = |text: &str| {
-            scalar::one_of(text, &[("off", false), ("stdout", true)])
-                .map_err(|error| format!("{error} (or `file: PATH`)"))
-        };
-        let stdout = item.value(fields.sink, word)?.value;
-        return written(if stdout { AccessLog::Stdout } else { AccessLog::Off });
+    match fields.word_or_fields("access_log", scalar::LOG_TARGET) {
+        WordOrFields::Nothing => None,
+        WordOrFields::Word(Written { value, place, field }) => {
+            let value = if value { AccessLog::Stdout } else { AccessLog::Off };
+            Some(Written { value, place, field })
+        }
+        WordOrFields::Fields(mut to) => {
+            let (place, field) = (to.place.clone(), to.path.clone());
+            let file = to.value("file", scalar::TEXT);
+            if !to.has("file") {
+                to.missing("file", "write the path of a file");
+            }
+            to.done();
+            let value = AccessLog::File(PathBuf::from(&*file?.value));
+            Some(Written { value, place, field })
+        }
     }
-    let mut to = fields.fields("access_log")?;
-    let file = to.value("file", scalar::text);
-    if !to.has("file") {
-        to.missing("file", "write the path of a file");
-    }
-    to.done();
-    written(AccessLog::File(PathBuf::from(&*file?.value)))
 }

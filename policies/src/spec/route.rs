@@ -7,12 +7,12 @@ use http::Method;
 use super::{
     RESERVED,
     common::Common,
-    fields::{Fields, Item, Sink, Written},
-    scalar,
+    fields::{Fields, Written},
+    outline::Choice,
+    scalar::{self, Scalar, Shape},
 };
 use crate::{
     decide::{Class, Lane},
-    node::Kind,
     problem::Place,
     route::{HostPattern, Match, PathPattern},
 };
@@ -33,36 +33,37 @@ pub(crate) struct RouteSpec {
 }
 
 impl RouteSpec {
-    pub(crate) fn read(item: &Item<'_>, sink: &Sink) -> Option<Self> {
-        let mut fields = Fields::of(item.node, item.field.clone(), sink)?;
-        let before = sink.count();
+    pub(crate) fn read(mut fields: Fields<'_, '_>) -> Self {
+        let before = fields.sink.count();
         if !fields.has("match") {
             fields.missing("match", "write what it matches; `match: {}` matches every request");
         }
         let matches = fields.fields("match").map(read_match).unwrap_or_default();
-        let sound = sink.count() == before;
-        let service = fields.value("service", scalar::text);
+        let sound = fields.sink.count() == before;
+        let service = fields.value("service", scalar::TEXT);
         if !fields.has("service") {
             fields.missing("service", "name the service that answers");
         }
-        let class = fields.value("class", scalar::class);
-        let lanes = fields.item("lanes").map(|_| fields.values("lanes", scalar::lane));
+        let class = fields.value("class", scalar::CLASS);
+        let lanes = fields.values("lanes", scalar::LANE);
+        let lanes = fields.has_value("lanes").then_some(lanes);
         if lanes.as_ref().is_some_and(Vec::is_empty) && fields.list_is_empty("lanes") {
             fields.missing("lanes", "name at least one of `lambda` and `container`, or remove it");
         }
         let common = Common::read(&mut fields);
         fields.misplaced("mode", "belongs to a service; move it there");
         fields.reserved(&RESERVED);
+        let (place, field) = (fields.place.clone(), fields.path.clone());
         fields.done();
-        let (place, field) = (item.node.place.clone(), item.field.clone());
-        Some(Self { place, field, matches, sound, service, class, lanes, common })
+        Self { place, field, matches, sound, service, class, lanes, common }
     }
 }
 
 fn read_match(mut fields: Fields<'_, '_>) -> Match {
-    let host = fields.value("host", host).map(|host| host.value);
-    let exact = fields.value("path", scalar::path);
-    let prefix = fields.value("path_prefix", scalar::path);
+    fields.choice(Choice::NotAll, &["path", "path_prefix"]);
+    let host = fields.value("host", HOST).map(|host| host.value);
+    let exact = fields.value("path", scalar::PATH);
+    let prefix = fields.value("path_prefix", scalar::PATH);
     if let (Some(_), Some(prefix)) = (&exact, &prefix) {
         prefix.problem(fields.sink, "`path` is written too; keep one of them");
     }
@@ -74,10 +75,11 @@ fn read_match(mut fields: Fields<'_, '_>) -> Match {
         (None, None) => PathPattern::Any,
     };
     let mut methods: Vec<Method> =
-        fields.values("method", scalar::method).into_iter().map(|method| method.value).collect();
+        fields.values("method", scalar::METHOD).into_iter().map(|method| method.value).collect();
     methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     methods.dedup();
-    let headers = conditions(&mut fields, "headers")
+    let headers = fields
+        .conditions("headers", scalar::VALUE)
         .into_iter()
         .filter_map(|(name, value)| match scalar::header(&name.value) {
             Ok(header) => Some((header, value)),
@@ -87,7 +89,8 @@ fn read_match(mut fields: Fields<'_, '_>) -> Match {
             }
         })
         .collect();
-    let query = conditions(&mut fields, "query")
+    let query = fields
+        .conditions("query", scalar::VALUE)
         .into_iter()
         .map(|(name, value)| (name.value.into(), value))
         .collect();
@@ -95,24 +98,8 @@ fn read_match(mut fields: Fields<'_, '_>) -> Match {
     Match { host, path, methods, headers, query }
 }
 
-/// Reads `{ name: value }`; a name with nothing behind it must only be there.
-fn conditions(
-    fields: &mut Fields<'_, '_>,
-    name: &'static str,
-) -> Vec<(Written<String>, Option<Arc<str>>)> {
-    let Some(fields) = fields.fields(name) else { return vec![] };
-    fields
-        .entries()
-        .filter_map(|(key, node)| {
-            if node.kind == Kind::Null {
-                return Some((key, None));
-            }
-            let item = Item { node, field: key.field.clone() };
-            let value = item.value(fields.sink, |text| Ok(Arc::from(text)))?;
-            Some((key, Some(value.value)))
-        })
-        .collect()
-}
+const HOST: Scalar<HostPattern> =
+    scalar::scalar(host, Shape::Form(r"^(\*\.)?[A-Za-z0-9._-]+$|^\[[0-9A-Fa-f:.]+\]$"));
 
 /// Reads a host name, an address, or `*.` and a domain.
 fn host(text: &str) -> Result<HostPattern, String> {

@@ -13,6 +13,113 @@ use crate::{
 
 type Parsed<T> = Result<T, String>;
 
+/// How one scalar is read, and what it looks like: the reader takes the first, the schema the second.
+#[derive(Debug)]
+pub(crate) struct Scalar<T> {
+    pub(crate) parse: fn(&str) -> Parsed<T>,
+    pub(crate) shape: Shape,
+}
+
+impl<T> Clone for Scalar<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Scalar<T> {}
+
+/// What a scalar looks like, as far as an editor can tell without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Any text, number or truth value.
+    Text,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// This number.
+    Only(u32),
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number from 1.
+    Count,
+    /// A number above 0.
+    Number,
+    /// Text of this form, a regular expression of ECMA 262.
+    Form(&'static str),
+    /// The same, or `off`.
+    FormOrOff(&'static str),
+}
+
+pub(crate) const fn scalar<T>(parse: fn(&str) -> Parsed<T>, shape: Shape) -> Scalar<T> {
+    Scalar { parse, shape }
+}
+
+/// Units and order as [`units::duration`] reads them.
+const DURATION_FORM: Shape = Shape::Form(
+    r"^(?=.)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+(\.\d+)?us)?$",
+);
+const SIZE_FORM: Shape = Shape::Form(r"^\d+(\.\d+)?(B|kB|MB|GB|KiB|MiB|GiB)$");
+const PERCENT_FORM: Shape = Shape::Form(r"^\d+(\.\d+)?%$");
+const SOCKET_FORM: &str = r"^(\[[0-9A-Fa-f:.]+\]|\d+\.\d+\.\d+\.\d+):\d+$";
+const PATH_FORM: Shape = Shape::Form("^/[^*{}]*$");
+const URL_FORM: Shape = Shape::Form(r"^https?://[^/@\s]+/?$");
+
+pub(crate) const VERSION: Scalar<()> = scalar(version, Shape::Only(1));
+pub(crate) const MODE: Scalar<Mode> = scalar(mode, Shape::Words(&["off", "observe"]));
+pub(crate) const CLASS: Scalar<Option<Class>> =
+    scalar(class, Shape::Words(&["sprinter", "marathon", "auto"]));
+pub(crate) const LANE: Scalar<Lane> = scalar(lane, Shape::Words(&["lambda", "container"]));
+pub(crate) const PRIORITY: Scalar<Priority> =
+    scalar(priority, Shape::Words(&["low", "normal", "high"]));
+pub(crate) const ARCH: Scalar<Arch> = scalar(arch, Shape::Words(&["arm64", "x86_64"]));
+pub(crate) const COLD_START: Scalar<ColdStart> =
+    scalar(cold_start, Shape::Words(&["plain", "snapstart", "provisioned"]));
+pub(crate) const BOOLEAN: Scalar<bool> = scalar(boolean, Shape::Boolean);
+pub(crate) const EVENT: Scalar<()> = scalar(event, Shape::Words(&["apigw-v2"]));
+pub(crate) const INVOKE: Scalar<()> = scalar(invoke, Shape::Words(&["buffered"]));
+pub(crate) const COUNT: Scalar<u32> = scalar(count, Shape::Count);
+pub(crate) const POSITIVE: Scalar<f64> = scalar(positive, Shape::Number);
+pub(crate) const DURATION: Scalar<Duration> = scalar(units::duration, DURATION_FORM);
+pub(crate) const SOME_TIME: Scalar<Duration> = scalar(some_time, DURATION_FORM);
+pub(crate) const SIZE: Scalar<u64> = scalar(units::size, SIZE_FORM);
+pub(crate) const SOME_BYTES: Scalar<u64> = scalar(some_bytes, SIZE_FORM);
+pub(crate) const HEAD_BYTES: Scalar<u64> = scalar(head_bytes, SIZE_FORM);
+pub(crate) const PERCENT: Scalar<f64> = scalar(units::percent, PERCENT_FORM);
+pub(crate) const PORT: Scalar<u16> = scalar(port, Shape::Count);
+pub(crate) const SOCKET: Scalar<SocketAddr> = scalar(socket, Shape::Form(SOCKET_FORM));
+pub(crate) const SOCKET_OR_OFF: Scalar<Option<SocketAddr>> =
+    scalar(socket_or_off, Shape::FormOrOff(SOCKET_FORM));
+pub(crate) const NETWORK: Scalar<Network> =
+    scalar(network, Shape::Form(r"^[0-9A-Fa-f:.]+(/\d+)?$"));
+pub(crate) const REGION: Scalar<Arc<str>> =
+    scalar(region, Shape::Form("^[a-z0-9]+(-[a-z0-9]+){2,}$"));
+pub(crate) const ENDPOINT_URL: Scalar<Arc<str>> = scalar(endpoint_url, URL_FORM);
+pub(crate) const UPSTREAM: Scalar<Upstream> = scalar(upstream, URL_FORM);
+pub(crate) const PATH: Scalar<Arc<str>> = scalar(path, PATH_FORM);
+pub(crate) const METHOD: Scalar<Method> = scalar(method, Shape::Form("^[^a-z\\s]+$"));
+pub(crate) const HEADER: Scalar<HeaderName> = scalar(header, Shape::Text);
+pub(crate) const IDEMPOTENT: Scalar<Idempotent> =
+    scalar(idempotent, Shape::Form("^([^a-z\\s]+|header:\\S+)$"));
+pub(crate) const TEXT: Scalar<Arc<str>> = scalar(text, Shape::Text);
+pub(crate) const INCLUDE: Scalar<String> = scalar(|text| Ok(text.to_owned()), Shape::Text);
+/// A condition's value: also an empty one.
+pub(crate) const VALUE: Scalar<Arc<str>> = scalar(|text| Ok(text.into()), Shape::Text);
+pub(crate) const DID_NOT_RUN: Scalar<()> =
+    scalar(|text| one_of(text, &[("did-not-run", ())]), Shape::Words(&["did-not-run"]));
+pub(crate) const LOG_TARGET: Scalar<bool> = scalar(
+    |text| {
+        one_of(text, &[("off", false), ("stdout", true)])
+            .map_err(|error| format!("{error} (or `file: PATH`)"))
+    },
+    Shape::Words(&["off", "stdout"]),
+);
+pub(crate) const CONTENT_LENGTH: Scalar<()> = scalar(
+    |text| {
+        one_of(text, &[("content_length", ())])
+            .map_err(|error| format!("{error} (or `query: NAME`, or `header: NAME`)"))
+    },
+    Shape::Words(&["content_length"]),
+);
+
 /// Reads one of a closed set of words.
 pub(crate) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -28,7 +135,7 @@ pub(crate) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
     Err(format!("expected {expected}, got `{text}`{hint}"))
 }
 
-pub(crate) fn version(text: &str) -> Parsed<()> {
+fn version(text: &str) -> Parsed<()> {
     if text == "1" {
         Ok(())
     } else {
@@ -36,32 +143,32 @@ pub(crate) fn version(text: &str) -> Parsed<()> {
     }
 }
 
-pub(crate) fn mode(text: &str) -> Parsed<Mode> {
+fn mode(text: &str) -> Parsed<Mode> {
     if text == "act" {
         return Err("`act` is not yet supported; write `observe`".to_owned());
     }
     one_of(text, &[("off", Mode::Off), ("observe", Mode::Observe)])
 }
 
-pub(crate) fn class(text: &str) -> Parsed<Option<Class>> {
+fn class(text: &str) -> Parsed<Option<Class>> {
     let words =
         [("sprinter", Some(Class::Sprinter)), ("marathon", Some(Class::Marathon)), ("auto", None)];
     one_of(text, &words)
 }
 
-pub(crate) fn lane(text: &str) -> Parsed<Lane> {
+fn lane(text: &str) -> Parsed<Lane> {
     one_of(text, &[("lambda", Lane::Lambda), ("container", Lane::Container)])
 }
 
-pub(crate) fn priority(text: &str) -> Parsed<Priority> {
+fn priority(text: &str) -> Parsed<Priority> {
     one_of(text, &[("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)])
 }
 
-pub(crate) fn arch(text: &str) -> Parsed<Arch> {
+fn arch(text: &str) -> Parsed<Arch> {
     one_of(text, &[("arm64", Arch::Arm64), ("x86_64", Arch::X86_64)])
 }
 
-pub(crate) fn cold_start(text: &str) -> Parsed<ColdStart> {
+fn cold_start(text: &str) -> Parsed<ColdStart> {
     let words = [
         ("plain", ColdStart::Plain),
         ("snapstart", ColdStart::SnapStart),
@@ -70,12 +177,12 @@ pub(crate) fn cold_start(text: &str) -> Parsed<ColdStart> {
     one_of(text, &words)
 }
 
-pub(crate) fn boolean(text: &str) -> Parsed<bool> {
+fn boolean(text: &str) -> Parsed<bool> {
     one_of(text, &[("true", true), ("false", false)])
 }
 
 /// Reads the event format; only one is built.
-pub(crate) fn event(text: &str) -> Parsed<()> {
+fn event(text: &str) -> Parsed<()> {
     match text {
         "apigw-v1" | "alb" => Err(format!("`{text}` is not yet supported; write `apigw-v2`")),
         _ => one_of(text, &[("apigw-v2", ())]),
@@ -83,7 +190,7 @@ pub(crate) fn event(text: &str) -> Parsed<()> {
 }
 
 /// Reads how the function is invoked; only one way is built.
-pub(crate) fn invoke(text: &str) -> Parsed<()> {
+fn invoke(text: &str) -> Parsed<()> {
     if text == "stream" {
         return Err("`stream` is not yet supported; write `buffered`".to_owned());
     }
@@ -91,7 +198,7 @@ pub(crate) fn invoke(text: &str) -> Parsed<()> {
 }
 
 /// Reads a whole number from 1.
-pub(crate) fn count(text: &str) -> Parsed<u32> {
+fn count(text: &str) -> Parsed<u32> {
     match text.parse() {
         Ok(0) | Err(_) => Err(format!("expected a whole number from 1, got `{text}`")),
         Ok(count) => Ok(count),
@@ -99,7 +206,7 @@ pub(crate) fn count(text: &str) -> Parsed<u32> {
 }
 
 /// Reads a positive decimal number.
-pub(crate) fn positive(text: &str) -> Parsed<f64> {
+fn positive(text: &str) -> Parsed<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     match text.parse() {
         Ok(number) if plain && 0.0 < number => Ok(number),
@@ -116,7 +223,7 @@ pub(crate) fn some_time(text: &str) -> Parsed<Duration> {
 }
 
 /// Reads a size above zero.
-pub(crate) fn some_bytes(text: &str) -> Parsed<u64> {
+fn some_bytes(text: &str) -> Parsed<u64> {
     match units::size(text)? {
         0 => Err(format!("expected more than no bytes, got `{text}`")),
         bytes => Ok(bytes),
@@ -124,7 +231,7 @@ pub(crate) fn some_bytes(text: &str) -> Parsed<u64> {
 }
 
 /// Reads the size of a request's head: hyper reads 8 KiB at least.
-pub(crate) fn head_bytes(text: &str) -> Parsed<u64> {
+fn head_bytes(text: &str) -> Parsed<u64> {
     match units::size(text)? {
         bytes @ 8192.. => Ok(bytes),
         _ => Err(format!("expected 8KiB or more, got `{text}`")),
@@ -139,13 +246,13 @@ pub(crate) fn port(text: &str) -> Parsed<u16> {
 }
 
 /// Reads an address to listen on. Port 0 lets the system choose one.
-pub(crate) fn socket(text: &str) -> Parsed<SocketAddr> {
+fn socket(text: &str) -> Parsed<SocketAddr> {
     text.parse()
         .map_err(|_| format!("expected an address and port such as `127.0.0.1:8080`, got `{text}`"))
 }
 
 /// Reads an address to listen on, or `off`.
-pub(crate) fn socket_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
+fn socket_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     if text == "off" {
         return Ok(None);
     }
@@ -155,7 +262,7 @@ pub(crate) fn socket_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
 }
 
 /// Reads a network such as `10.0.0.0/16`, or one address.
-pub(crate) fn network(text: &str) -> Parsed<Network> {
+fn network(text: &str) -> Parsed<Network> {
     let expected =
         || format!("expected a network such as `10.0.0.0/16` or an address, got `{text}`");
     let (address, prefix) = match text.split_once('/') {
@@ -182,7 +289,7 @@ pub(crate) fn region(text: &str) -> Parsed<Arc<str>> {
 }
 
 /// Reads the base URL of AWS calls.
-pub(crate) fn endpoint_url(text: &str) -> Parsed<Arc<str>> {
+fn endpoint_url(text: &str) -> Parsed<Arc<str>> {
     let trimmed = text.strip_suffix('/').unwrap_or(text);
     match upstream(trimmed) {
         Ok(_) => Ok(trimmed.into()),
@@ -193,7 +300,7 @@ pub(crate) fn endpoint_url(text: &str) -> Parsed<Arc<str>> {
 }
 
 /// Reads a static upstream: scheme, host, and a port unless it is the scheme's own.
-pub(crate) fn upstream(text: &str) -> Parsed<Upstream> {
+fn upstream(text: &str) -> Parsed<Upstream> {
     let expected =
         || format!("expected a URL without a path such as `http://10.0.3.7:8080`, got `{text}`");
     let (tls, authority) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
@@ -218,7 +325,7 @@ pub(crate) fn upstream(text: &str) -> Parsed<Upstream> {
 }
 
 /// Reads a path in normal form.
-pub(crate) fn path(text: &str) -> Parsed<Arc<str>> {
+fn path(text: &str) -> Parsed<Arc<str>> {
     if !text.starts_with('/') {
         return Err(format!("expected a path that begins with `/`, got `{text}`"));
     }
@@ -237,7 +344,7 @@ pub(crate) fn path(text: &str) -> Parsed<Arc<str>> {
 }
 
 /// Reads a method. Letters in upper case, because methods are case-sensitive and `post` is always a slip.
-pub(crate) fn method(text: &str) -> Parsed<Method> {
+fn method(text: &str) -> Parsed<Method> {
     let upper = text.to_ascii_uppercase();
     if upper != text {
         return Err(format!("methods are case-sensitive, got `{text}`; write `{upper}`"));
@@ -257,7 +364,7 @@ pub(crate) enum Idempotent {
     Header(HeaderName),
 }
 
-pub(crate) fn idempotent(text: &str) -> Parsed<Idempotent> {
+fn idempotent(text: &str) -> Parsed<Idempotent> {
     match text.strip_prefix("header:") {
         Some(name) => header(name).map(Idempotent::Header),
         None => method(text)
@@ -267,7 +374,7 @@ pub(crate) fn idempotent(text: &str) -> Parsed<Idempotent> {
 }
 
 /// Text that must not be empty.
-pub(crate) fn text(text: &str) -> Parsed<Arc<str>> {
+fn text(text: &str) -> Parsed<Arc<str>> {
     if text.is_empty() { Err("expected some text, got none".to_owned()) } else { Ok(text.into()) }
 }
 

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use super::{
     RESERVED,
     common::Common,
-    fields::{Fields, Sink, Written},
-    scalar,
+    fields::{Fields, Written},
+    outline::Choice,
+    scalar::{self, Scalar, Shape},
 };
 use crate::{
-    node::Node,
     policy::{Arch, ColdStart, Needs, Upstream},
     units,
 };
@@ -26,6 +26,10 @@ pub(crate) struct ServiceSpec {
     pub(crate) container_written: bool,
     pub(crate) needs: Needs,
 }
+
+/// AWS Lambda guide, "Improving startup performance with Lambda SnapStart", supported features and limitations.
+pub(crate) const SNAPSTART_OR_PROVISIONED: &str = "SnapStart and provisioned concurrency exclude each other: AWS refuses \
+     provisioned concurrency on a version with SnapStart; keep one of them";
 
 /// Its Lambda lane.
 #[derive(Debug)]
@@ -67,11 +71,8 @@ pub(crate) struct Function {
 }
 
 impl ServiceSpec {
-    pub(crate) fn read(name: Written<String>, node: &Node, sink: &Sink) -> Self {
-        if let Err(message) = service_name(&name.value) {
-            name.problem(sink, message);
-        }
-        let Some(mut fields) = Fields::of(node, name.field.clone(), sink) else {
+    pub(crate) fn read(name: Written<String>, fields: Option<Fields<'_, '_>>) -> Self {
+        let Some(mut fields) = fields else {
             // Noted already; what it lacks besides is not the writer's problem yet.
             return Self {
                 name,
@@ -83,10 +84,14 @@ impl ServiceSpec {
                 needs: Needs::default(),
             };
         };
+        if let Err(message) = service_name(&name.value) {
+            name.problem(fields.sink, message);
+        }
+        fields.choice(Choice::Any, &["lambda", "container"]);
         let mut common = Common::read(&mut fields);
-        common.mode = fields.value("mode", scalar::mode);
+        common.mode = fields.value("mode", scalar::MODE);
         let mut needs = Needs::default();
-        for need in fields.values("needs", need) {
+        for need in fields.values("needs", NEED) {
             match need.value {
                 Need::Storage => needs.storage = true,
                 Need::Affinity => needs.affinity = true,
@@ -112,21 +117,32 @@ impl ServiceSpec {
 
 impl LambdaSpec {
     fn read(mut fields: Fields<'_, '_>) -> Option<Self> {
-        let function = fields.value("function", function);
+        let function = fields.value("function", FUNCTION);
         if !fields.has("function") {
             fields.missing("function", "write its name or ARN, such as `recognise:live`");
         }
-        fields.value("event", scalar::event);
-        fields.value("invoke", scalar::invoke);
+        fields.value("event", scalar::EVENT);
+        fields.value("invoke", scalar::INVOKE);
         fields.not_yet("warm_pool");
-        let cold_start = fields.value("cold_start", scalar::cold_start);
-        let max_in_flight = fields.value("max_in_flight", scalar::count);
+        let cold_start = match fields.lists_all("cold_start", &["snapstart", "provisioned"]) {
+            Some(place) => {
+                fields.sink.add(place, fields.path_of("cold_start"), SNAPSTART_OR_PROVISIONED);
+                fields.known("cold_start");
+                None
+            }
+            None => fields.value("cold_start", scalar::COLD_START),
+        };
+        let max_in_flight = fields.value("max_in_flight", scalar::COUNT);
         let (mut memory_mib, mut timeout, mut arch) = (None, None, None);
         if let Some(mut assume) = fields.fields("assume") {
-            memory_mib = assume.value("memory", lambda_memory);
-            timeout = assume.value("timeout", lambda_timeout);
-            arch = assume.value("arch", scalar::arch);
+            memory_mib = assume.value("memory", LAMBDA_MEMORY);
+            timeout = assume.value("timeout", LAMBDA_TIMEOUT);
+            arch = assume.value("arch", scalar::ARCH);
             assume.done();
+        }
+        for name in ["snapstart", "snap_start", "provisioned", "provisioned_concurrency"] {
+            fields
+                .misplaced(name, "is told by `cold_start: snapstart` or `cold_start: provisioned`");
         }
         // The likeliest slip of all, because AWS has these fields on the function itself.
         for name in ["memory", "timeout", "arch"] {
@@ -141,7 +157,7 @@ impl LambdaSpec {
 
 impl ContainerSpec {
     fn read(mut fields: Fields<'_, '_>) -> Option<Self> {
-        let requests_per_task = fields.value("requests_per_task", scalar::count);
+        let requests_per_task = fields.value("requests_per_task", scalar::COUNT);
         if !fields.has("requests_per_task") {
             fields.missing("requests_per_task", "write how many requests one task serves at once");
         }
@@ -150,16 +166,16 @@ impl ContainerSpec {
         fields.not_yet("scale_by");
         let (mut probe_path, mut probe_interval, mut probe_timeout) = (None, None, None);
         if let Some(mut probe) = fields.fields("probe") {
-            probe_path = probe.value("path", scalar::path);
-            probe_interval = probe.value("interval", scalar::some_time);
-            probe_timeout = probe.value("timeout", scalar::some_time);
+            probe_path = probe.value("path", scalar::PATH);
+            probe_interval = probe.value("interval", scalar::SOME_TIME);
+            probe_timeout = probe.value("timeout", scalar::SOME_TIME);
             probe.done();
         }
         let (mut vcpu, mut memory_mib, mut arch) = (None, None, None);
         if let Some(mut assume) = fields.fields("assume") {
-            vcpu = assume.value("vcpu", scalar::positive);
-            memory_mib = assume.value("memory", task_memory);
-            arch = assume.value("arch", scalar::arch);
+            vcpu = assume.value("vcpu", scalar::POSITIVE);
+            memory_mib = assume.value("memory", TASK_MEMORY);
+            arch = assume.value("arch", scalar::ARCH);
             assume.done();
         }
         for name in ["vcpu", "memory", "arch"] {
@@ -184,7 +200,8 @@ impl ContainerSpec {
 
 /// Reads `ecs` or `upstreams`: exactly one of them.
 fn discovery(fields: &mut Fields<'_, '_>) -> Option<DiscoverySpec> {
-    let upstreams = fields.values("upstreams", scalar::upstream);
+    fields.choice(Choice::One, &["ecs", "upstreams"]);
+    let upstreams = fields.values("upstreams", scalar::UPSTREAM);
     let ecs = fields.fields("ecs");
     match (ecs, fields.has("upstreams")) {
         (Some(ecs), true) => {
@@ -216,9 +233,9 @@ fn discovery(fields: &mut Fields<'_, '_>) -> Option<DiscoverySpec> {
 }
 
 fn ecs_service(mut ecs: Fields<'_, '_>) -> Option<DiscoverySpec> {
-    let cluster = ecs.value("cluster", scalar::text);
-    let service = ecs.value("service", scalar::text);
-    let port = ecs.value("port", scalar::port);
+    let cluster = ecs.value("cluster", scalar::TEXT);
+    let service = ecs.value("service", scalar::TEXT);
+    let port = ecs.value("port", scalar::PORT);
     for name in ["cluster", "service", "port"] {
         if !ecs.has(name) {
             ecs.missing(name, "ecs needs `cluster`, `service` and `port`");
@@ -227,6 +244,12 @@ fn ecs_service(mut ecs: Fields<'_, '_>) -> Option<DiscoverySpec> {
     ecs.done();
     Some(DiscoverySpec::Ecs { cluster: cluster?.value, service: service?.value, port: port?.value })
 }
+
+const NEED: Scalar<Need> = scalar::scalar(need, Shape::Words(&["storage", "affinity"]));
+const FUNCTION: Scalar<Function> = scalar::scalar(function, Shape::Form("^[A-Za-z0-9:$_-]+$"));
+const LAMBDA_MEMORY: Scalar<u32> = scalar::scalar(lambda_memory, scalar::SIZE.shape);
+const LAMBDA_TIMEOUT: Scalar<Duration> = scalar::scalar(lambda_timeout, scalar::DURATION.shape);
+const TASK_MEMORY: Scalar<u32> = scalar::scalar(task_memory, scalar::SIZE.shape);
 
 #[derive(Debug, Clone, Copy)]
 enum Need {

@@ -1,6 +1,7 @@
 //! `pacer check`: tells everything that is wrong with a policy, or what is in it.
 //!
-//! Problems and warnings go to standard output, a line each, so that editors and CI can read `file:line:column`.
+//! Problems and warnings go to standard output, a line each, so that editors and CI can read `file:line:column`; or as
+//! one JSON document for programs.
 
 use std::{
     fmt::{self, Write},
@@ -10,8 +11,10 @@ use std::{
 use policies::{
     decide::Class,
     load::{Loaded, Source, load},
-    policy::Policy,
+    policy::{Policy, Route},
+    problem::{Problem, Problems},
 };
+use serde_json::{Value, json};
 
 use crate::{admin::lanes, files::FileSource};
 
@@ -23,33 +26,91 @@ pub(super) struct Args {
     /// Show the routes in the order in which they win.
     #[arg(long)]
     routes: bool,
+    /// Fail on warnings too.
+    #[arg(long)]
+    strict: bool,
+    /// How to print what is found.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
 }
 
-/// Checks a policy; the exit code is 1 when it has problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Lines for people, as `FILE:LINE:COLUMN FIELD: MESSAGE`.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// Checks a policy; the exit code is 1 when it has problems, or warnings that shall count.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let (text, ok) = report(&args.file, &FileSource, args.routes);
+    let (text, ok) = report(args, &FileSource);
     print!("{text}");
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Returns what is to be printed, and whether the policy can be used.
-fn report(file: &str, source: &dyn Source, routes: bool) -> (String, bool) {
+/// Returns what is to be printed, and whether the policy passes.
+fn report(args: &Args, source: &dyn Source) -> (String, bool) {
+    let result = load(&args.file, source);
+    let warned = result.as_ref().is_ok_and(|loaded| !loaded.warnings.is_empty());
+    let ok = result.is_ok() && !(args.strict && warned);
+    if args.format == Format::Json {
+        return (format!("{:#}\n", document(&result, ok, args.routes)), ok);
+    }
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let ok = match load(file, source) {
-        Ok(loaded) => {
-            let _ = summary(&mut text, &loaded, routes);
-            true
-        }
+    let _ = match &result {
+        Ok(loaded) => summary(&mut text, loaded, args.routes, ok),
         Err(problems) => {
-            let _ = write!(text, "{problems}\n{}\n", counted(problems.0.len(), "problem"));
-            false
+            write!(text, "{problems}\n{}\n", counted(problems.0.len(), "problem"))
         }
     };
     (text, ok)
 }
 
-fn summary(text: &mut String, loaded: &Loaded, routes: bool) -> fmt::Result {
+/// Returns all that was found, for programs.
+fn document(result: &Result<Loaded, Problems>, ok: bool, routes: bool) -> Value {
+    let found = |problems: &[Problem]| -> Value {
+        let found = problems.iter().map(|Problem { place, field, message }| {
+            json!({
+                "file": &*place.file,
+                "line": place.line,
+                "column": place.column,
+                "field": field,
+                "message": message,
+            })
+        });
+        found.collect()
+    };
+    match result {
+        Err(problems) => json!({ "ok": ok, "problems": found(&problems.0), "warnings": [] }),
+        Ok(Loaded { policy, warnings, files, .. }) => {
+            let mut document = json!({
+                "ok": ok,
+                "problems": [],
+                "warnings": found(warnings),
+                "files": files,
+                "services": policy.services.iter().map(|service| &*service.name).collect::<Vec<_>>(),
+            });
+            if routes {
+                let route = |route: &Route| {
+                    let service = policy.service(route.service);
+                    json!({
+                        "name": &*route.name,
+                        "service": &*service.name,
+                        "class": route.class.map_or("auto", Class::as_str),
+                        "lanes": lanes(route, service),
+                        "place": &*route.place,
+                    })
+                };
+                document["routes"] = policy.routes.iter().map(route).collect();
+            }
+            document
+        }
+    }
+}
+
+fn summary(text: &mut String, loaded: &Loaded, routes: bool, ok: bool) -> fmt::Result {
     let Loaded { policy, warnings, .. } = loaded;
     for warning in warnings {
         writeln!(text, "warning: {warning}")?;
@@ -58,7 +119,8 @@ fn summary(text: &mut String, loaded: &Loaded, routes: bool) -> fmt::Result {
         table(text, policy)?;
     }
     let services = counted(policy.services.len(), "service");
-    write!(text, "ok: {services}, {}", counted(policy.routes.len(), "route"))?;
+    let verdict = if ok { "ok" } else { "not ok (--strict)" };
+    write!(text, "{verdict}: {services}, {}", counted(policy.routes.len(), "route"))?;
     if !warnings.is_empty() {
         write!(text, ", {}", counted(warnings.len(), "warning"))?;
     }

@@ -19,7 +19,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
 }
 
-pub(super) fn settings(global: &Global, sink: &Sink) -> Settings {
+pub(super) fn settings(global: &Global, sink: &Sink, warnings: &Sink) -> Settings {
     let default = defaults::LIMITS;
     let limits = Limits {
         connections: global
@@ -51,7 +51,23 @@ pub(super) fn settings(global: &Global, sink: &Sink) -> Settings {
         limits,
     };
     check_sockets(global, &settings, sink);
+    warn_open(global, warnings);
     settings
+}
+
+/// Warns of what is open to more people than was probably meant.
+fn warn_open(global: &Global, warnings: &Sink) {
+    for network in global.trust_forwarded_from.iter().filter(|network| network.value.prefix == 0) {
+        let message =
+            "every client is believed about where it comes from; name the proxies' networks";
+        network.problem(warnings, message);
+    }
+    if let Some(admin) = &global.admin
+        && admin.value.is_some_and(|address| !address.ip().is_loopback())
+    {
+        let message = "the admin API asks for no password and shows the policy: listen on 127.0.0.1, or keep others off this port";
+        admin.problem(warnings, message);
+    }
 }
 
 /// Refuses two listeners on one socket, noting it where the later of them is written.

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    decide::{LAMBDA_EVENT_MAX, Lane},
+    decide::{Class, LAMBDA_EVENT_MAX, Lane},
     load::inherit::Levels,
     policy::{Lanes, Route, ServiceId},
     problem::{Place, did_you_mean},
-    route::{Match, Table},
+    route::{Match, PathPattern, Table},
     spec::{
         common::Common,
         fields::{Sink, Written},
@@ -23,6 +23,8 @@ const ROUTES_MAX: usize = 65_536;
 /// What building and checking a route needs to know.
 pub(super) struct Context<'a> {
     pub(super) main: &'a str,
+    /// The path that the gateway answers itself.
+    pub(super) health: &'a str,
     pub(super) defaults: &'a Common,
     pub(super) services: &'a [ServiceSpec],
     pub(super) incomplete: bool,
@@ -54,6 +56,7 @@ impl Context<'_> {
         written.sort_by_key(|route| route.matches.specificity());
         self.check_ties(&written);
         self.warn_unused(&written);
+        self.warn_shadowed(&written);
         let matches: Vec<Match> = written.iter().map(|route| route.matches.clone()).collect();
         // All of them, before giving up at the first that is missing: each tells its own problems.
         let routes: Vec<Option<Route>> =
@@ -141,7 +144,24 @@ impl Context<'_> {
                 lane.problem(self.sink, message);
             }
         }
+        self.check_class(spec, service, lanes);
         let timeouts = levels.timeouts();
+        for (name, timeout, written) in [
+            ("connect", timeouts.connect, levels.nearest(|level| level.connect.as_ref())),
+            ("queue", timeouts.queue, levels.nearest(|level| level.queue.as_ref())),
+        ] {
+            let total = levels.nearest(|level| level.total.as_ref());
+            if let Some(shown) = written.or(total)
+                && timeouts.total <= timeout
+            {
+                let message = format!(
+                    "{name} ({}) is not shorter than total ({}): it never ends anything; swap or align them",
+                    show_duration(timeout),
+                    show_duration(timeouts.total)
+                );
+                shown.problem(self.warnings, message);
+            }
+        }
         if timeouts.total < timeouts.first_byte {
             let total = levels.nearest(|level| level.total.as_ref());
             if let Some(shown) = total.or_else(|| levels.nearest(|level| level.first_byte.as_ref()))
@@ -172,6 +192,51 @@ impl Context<'_> {
         }
     }
 
+    /// Warns of a class whose home the route does not have.
+    fn check_class(&self, spec: &RouteSpec, service: &ServiceSpec, lanes: Lanes) {
+        let Some(Written { value: Some(class), place, field }) = &spec.class else { return };
+        let lambda = lanes.lambda && service.lambda_written;
+        let container = lanes.container && service.container_written;
+        let (home, other) = match class {
+            Class::Sprinter if !lambda && container => (Lane::Lambda, Lane::Container),
+            Class::Marathon if !container && lambda => (Lane::Container, Lane::Lambda),
+            _ => return,
+        };
+        let message = format!(
+            "there is no {} lane here, the home of {}s: all go to {}, and the class changes nothing",
+            home.as_str(),
+            class.as_str(),
+            other.as_str()
+        );
+        self.warnings.add(place.clone(), field.clone(), message);
+    }
+
+    /// Warns of routes whose requests go elsewhere: the health path, and hosts that win before any path.
+    fn warn_shadowed(&self, routes: &[RouteSpec]) {
+        for route in routes.iter().filter(|route| route.sound) {
+            let field = format!("{}.match", route.field);
+            if route.matches.path == PathPattern::Exact(self.health.into()) {
+                let message = "is never reached: `listen.health` is answered by the gateway itself; move one of them";
+                self.warnings.add(route.place.clone(), field, message);
+                continue;
+            }
+            let takes = |other: &&RouteSpec| other.sound && other.matches.shadows(&route.matches);
+            let mut shadows = routes.iter().filter(takes);
+            if let Some(first) = shadows.next() {
+                let more = match shadows.count() {
+                    0 => String::new(),
+                    n => format!(" (and {n} more such)"),
+                };
+                let message = format!(
+                    "does not get what is asked of `{}`: that goes to the route at {}{more}, because a host wins before any path; repeat this route with that host, if it shall",
+                    first.matches.host.as_ref().map_or_else(String::new, ToString::to_string),
+                    first.place
+                );
+                self.warnings.add(route.place.clone(), field, message);
+            }
+        }
+    }
+
     /// Warns of a route whose requests may outlive the function.
     fn check_function_timeout(&self, spec: &RouteSpec, service: &ServiceSpec, levels: Levels<'_>) {
         // A guessed timeout is warned of already.
@@ -190,6 +255,17 @@ impl Context<'_> {
                 Some(written) => written.problem(self.warnings, message),
                 None => timeout.problem(self.warnings, message),
             }
+        }
+        let bound = levels.auto().sprinter_up_to;
+        if let Some(written) = levels.nearest(|level| level.sprinter_up_to.as_ref())
+            && timeout.value < bound
+        {
+            let message = format!(
+                "sprinters may take {}, but the function ends after {}; lower it",
+                show_duration(bound),
+                show_duration(timeout.value)
+            );
+            written.problem(self.warnings, message);
         }
         let prior = levels.auto().prior;
         if timeout.value <= prior {

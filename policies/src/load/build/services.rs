@@ -8,7 +8,9 @@ use crate::{
         defaults,
         fields::Sink,
         global::Global,
-        service::{ContainerSpec, DiscoverySpec, LambdaSpec, ServiceSpec},
+        service::{
+            ContainerSpec, DiscoverySpec, LambdaSpec, SNAPSTART_OR_PROVISIONED, ServiceSpec,
+        },
     },
     units::show_duration,
 };
@@ -40,10 +42,32 @@ pub(super) fn build(
             service.name.problem(sink, format!("{message}; keep one, or rename this one"));
         }
     }
+    check_cold_starts(written, sink);
     // All of them, before giving up at the first that is missing: each tells its own problems.
     let services: Vec<Option<Service>> =
         written.iter().map(|spec| service(spec, defaults, global, sink, warnings)).collect();
     services.into_iter().collect()
+}
+
+/// Refuses two services that say of one version of a function what cannot both be.
+fn check_cold_starts(written: &[ServiceSpec], sink: &Sink) {
+    use ColdStart::{Provisioned, SnapStart};
+    let told = |service: &ServiceSpec| {
+        let lambda = service.lambda.as_ref()?;
+        Some((lambda.function.value.clone(), lambda.cold_start.clone()?))
+    };
+    let told: Vec<_> = written.iter().filter_map(told).collect();
+    for (index, (function, cold_start)) in told.iter().enumerate() {
+        let clash = told[..index].iter().find(|(other, earlier)| {
+            let both = [earlier.value, cold_start.value];
+            other == function
+                && (both == [SnapStart, Provisioned] || both == [Provisioned, SnapStart])
+        });
+        if let Some((_, earlier)) = clash {
+            let message = format!("{SNAPSTART_OR_PROVISIONED} (the other is at {})", earlier.place);
+            cold_start.problem(sink, message);
+        }
+    }
 }
 
 fn service(
