@@ -242,6 +242,8 @@ pub enum Discovery {
         service: Arc<str>,
         /// Container port.
         port: u16,
+        /// Queue to which EventBridge sends the cluster's task state change events.
+        events: Option<Queue>,
     },
     /// Written in the policy.
     Upstreams(Box<[Upstream]>),
@@ -256,6 +258,15 @@ pub struct Upstream {
     pub host: Arc<str>,
     /// Port.
     pub port: u16,
+}
+
+/// An SQS queue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Queue {
+    /// Its whole URL, which the API calls it by.
+    pub url: Arc<str>,
+    /// Where the API is, unless `endpoint_url` says otherwise: the URL up to its path.
+    pub endpoint: Arc<str>,
 }
 
 /// How a task proves that it is ready: an HTTP GET answered with a status below 500.

@@ -36,7 +36,10 @@ use tracing::{debug, error, info, warn};
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 use self::{
     credentials::{Aws, Keys, Renewal},
-    discover::{Fleet, Found},
+    discover::{
+        Fleet, Found,
+        ecs::{Clusters, Polled, events::Event},
+    },
     learn::Learner,
     reload::{Follower, Now, Ready},
 };
@@ -69,6 +72,7 @@ pub(crate) struct Control {
     recent: mpsc::Receiver<Vec<Outcome>>,
     /// By a number that is never used twice, so that what a job reports cannot reach another.
     fleets: BTreeMap<u64, Fleet>,
+    clusters: Clusters,
     follower: Follower,
     learner: Learner,
     learned: Instant,
@@ -79,8 +83,12 @@ pub(crate) struct Control {
 
 /// What a job found.
 enum Report {
-    /// A service's tasks were listed; the number is the fleet's.
+    /// A service's upstreams were looked up; the number is the fleet's.
     Listed(u64, Result<Vec<Found>, String>),
+    /// The tasks of a cluster's services were listed.
+    Polled(Polled),
+    /// A queue told of tasks.
+    Told(policies::policy::Queue, Result<Vec<Event>, String>),
     /// The task of a key was probed.
     Probed(u64, u64, Result<(), String>),
     /// The policy's files were looked at.
@@ -116,6 +124,7 @@ impl Control {
         });
         Self {
             fleets: fleets.collect(),
+            clusters: Clusters::default(),
             follower,
             learner: Learner::new(&policy),
             learned: now,
@@ -242,12 +251,22 @@ impl Control {
         }
     }
 
-    /// Starts listing the tasks of every service that is due.
+    /// Starts looking for the tasks of every service that is due, and listening to the queues that tell of them.
     fn discover(&mut self, now: Instant) {
         for (&number, fleet) in &mut self.fleets {
-            if let Some(listing) = fleet.listing(now, self.aws.as_ref()) {
-                self.jobs.spawn(async move { Report::Listed(number, listing.await) });
+            if let Some(lookup) = fleet.lookup(now) {
+                self.jobs.spawn(async move { Report::Listed(number, lookup.await) });
             }
+        }
+        let Some(aws) = &self.aws else { return };
+        for poll in self.clusters.polls_due(self.fleets.values(), aws, now) {
+            self.jobs.spawn(async move { Report::Polled(poll.run().await) });
+        }
+        for listen in self.clusters.queues_due(self.fleets.values(), aws, now) {
+            self.jobs.spawn(async move {
+                let (queue, told) = listen.run().await;
+                Report::Told(queue, told)
+            });
         }
     }
 
@@ -313,6 +332,16 @@ impl Control {
                         self.shared.stats().count_discovery_error(fleet.name());
                     }
                 }
+            }
+            Ok(Report::Polled(polled)) => {
+                for name in self.clusters.polled(&polled, self.fleets.values_mut(), now) {
+                    self.shared.stats().count_discovery_error(&name);
+                }
+                return true;
+            }
+            Ok(Report::Told(queue, told)) => {
+                self.clusters.told(&queue, told, self.fleets.values_mut(), now);
+                return true;
             }
             Ok(Report::Probed(number, key, result)) => {
                 if let Some(fleet) = self.fleets.get_mut(&number) {

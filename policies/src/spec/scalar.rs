@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 
 use crate::{
     decide::{Class, Lane},
-    policy::{Arch, ColdStart, Mode, Network, Priority, Upstream},
+    policy::{Arch, ColdStart, Mode, Network, Priority, Queue, Upstream},
     problem::did_you_mean,
     units,
 };
@@ -94,6 +94,8 @@ pub(crate) const REGION: Scalar<Arc<str>> =
     scalar(region, Shape::Form("^[a-z0-9]+(-[a-z0-9]+){2,}$"));
 pub(crate) const ENDPOINT_URL: Scalar<Arc<str>> = scalar(endpoint_url, URL_FORM);
 pub(crate) const UPSTREAM: Scalar<Upstream> = scalar(upstream, URL_FORM);
+pub(crate) const QUEUE: Scalar<Queue> =
+    scalar(queue, Shape::Form(r"^https?://[^/@\s]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}$"));
 pub(crate) const PATH: Scalar<Arc<str>> = scalar(path, PATH_FORM);
 pub(crate) const METHOD: Scalar<Method> = scalar(method, Shape::Form("^[^a-z\\s]+$"));
 pub(crate) const HEADER: Scalar<HeaderName> = scalar(header, Shape::Text);
@@ -299,6 +301,25 @@ fn endpoint_url(text: &str) -> Parsed<Arc<str>> {
     }
 }
 
+/// Reads the URL of an SQS queue, which ends in account and name.
+pub(crate) fn queue(text: &str) -> Parsed<Queue> {
+    let expected = || {
+        format!(
+            "expected the URL of an SQS queue such as `https://sqs.eu-west-1.amazonaws.com/123456789012/tasks`, got `{text}`"
+        )
+    };
+    let parts: Vec<&str> = text.rsplitn(3, '/').collect();
+    let [name, account, endpoint] = parts[..] else { return Err(expected()) };
+    upstream(endpoint).map_err(|_| expected())?;
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    // At most 80 characters (SQS developer guide, "Amazon SQS standard queue quotas").
+    if !is_account || !(1..=80).contains(&name.len()) || !name.bytes().all(plain) {
+        return Err(expected());
+    }
+    Ok(Queue { url: text.into(), endpoint: endpoint.into() })
+}
+
 /// Reads a static upstream: scheme, host, and a port unless it is the scheme's own.
 fn upstream(text: &str) -> Parsed<Upstream> {
     let expected =
@@ -381,6 +402,24 @@ fn text(text: &str) -> Parsed<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queues_are_urls_with_account_and_name() {
+        let read = queue("https://sqs.eu-west-1.amazonaws.com/123456789012/task-events").unwrap();
+        assert_eq!(&*read.endpoint, "https://sqs.eu-west-1.amazonaws.com");
+        assert!(queue("http://127.0.0.1:4566/123456789012/tasks").is_ok());
+        for wrong in [
+            "tasks",
+            "arn:aws:sqs:eu-west-1:123456789012:tasks",
+            "https://sqs.eu-west-1.amazonaws.com/tasks",
+            "https://sqs.eu-west-1.amazonaws.com/1234/tasks",
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/",
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/tasks.fifo",
+            "https://sqs.eu-west-1.amazonaws.com/x/123456789012/tasks",
+        ] {
+            assert!(queue(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn upstreams_have_a_host_a_port_and_no_path() {

@@ -10,7 +10,7 @@ use super::{
     scalar::{self, Scalar, Shape},
 };
 use crate::{
-    policy::{Arch, ColdStart, Needs, Upstream},
+    policy::{Arch, ColdStart, Needs, Queue, Upstream},
     units,
 };
 
@@ -58,7 +58,7 @@ pub(crate) struct ContainerSpec {
 /// Where its tasks are.
 #[derive(Debug)]
 pub(crate) enum DiscoverySpec {
-    Ecs { cluster: Arc<str>, service: Arc<str>, port: u16 },
+    Ecs { cluster: Arc<str>, service: Arc<str>, port: u16, events: Option<Queue> },
     Upstreams(Vec<Written<Upstream>>),
 }
 
@@ -236,13 +236,20 @@ fn ecs_service(mut ecs: Fields<'_, '_>) -> Option<DiscoverySpec> {
     let cluster = ecs.value("cluster", scalar::TEXT);
     let service = ecs.value("service", scalar::TEXT);
     let port = ecs.value("port", scalar::PORT);
+    let events = ecs.value("events", scalar::QUEUE);
     for name in ["cluster", "service", "port"] {
         if !ecs.has(name) {
             ecs.missing(name, "ecs needs `cluster`, `service` and `port`");
         }
     }
     ecs.done();
-    Some(DiscoverySpec::Ecs { cluster: cluster?.value, service: service?.value, port: port?.value })
+    let events = events.map(|queue| queue.value);
+    Some(DiscoverySpec::Ecs {
+        cluster: cluster?.value,
+        service: service?.value,
+        port: port?.value,
+        events,
+    })
 }
 
 const NEED: Scalar<Need> = scalar::scalar(need, Shape::Words(&["storage", "affinity"]));

@@ -253,7 +253,12 @@ fn service(service: &Service) -> Value {
         })),
         "container": service.container.as_ref().map(|container| json!({
             "discovery": match &container.discovery {
-                Discovery::Ecs { cluster, service, port } => json!({ "ecs": { "cluster": &**cluster, "service": &**service, "port": port } }),
+                Discovery::Ecs { cluster, service, port, events } => json!({ "ecs": {
+                    "cluster": &**cluster,
+                    "service": &**service,
+                    "port": port,
+                    "events": events.as_ref().map(|queue| &*queue.url),
+                } }),
                 Discovery::Upstreams(upstreams) => {
                     let url = |upstream: &policies::policy::Upstream| {
                         let scheme = if upstream.tls { "https" } else { "http" };

@@ -14,11 +14,11 @@ use aws_credential_types::{
     Credentials, provider::ProvideCredentials, provider::error::CredentialsError,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use policies::policy::{Discovery, Policy};
+use policies::policy::{Discovery, Policy, Queue};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::shared::KeysState;
+use super::{discover::ecs::Rate, shared::KeysState};
 use crate::lane::lambda::SigningKeys;
 
 /// How long one call of the control plane may take. ECS answers in some 50 ms; a listing that takes longer than the time
@@ -42,6 +42,8 @@ pub(crate) struct Aws {
     config: SdkConfig,
     region: String,
     lambda_endpoint: String,
+    ecs: aws_sdk_ecs::Client,
+    ecs_rate: Arc<Rate>,
 }
 
 impl Aws {
@@ -88,7 +90,8 @@ impl Aws {
             (None, Ok(url)) if !url.is_empty() => url,
             _ => config.endpoint_url().map_or_else(|| public_endpoint(&region), str::to_owned),
         };
-        Ok(Self { config, region, lambda_endpoint })
+        let ecs = aws_sdk_ecs::Client::new(&config);
+        Ok(Self { config, region, lambda_endpoint, ecs, ecs_rate: Arc::new(Rate::new()) })
     }
 
     /// Returns the region.
@@ -101,9 +104,24 @@ impl Aws {
         self.lambda_endpoint.clone()
     }
 
-    /// Returns a client for ECS.
-    pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {
-        aws_sdk_ecs::Client::new(&self.config)
+    /// Returns the base URL of the SQS API for `queue`.
+    pub(crate) fn sqs_endpoint(&self, queue: &Queue) -> String {
+        match std::env::var("AWS_ENDPOINT_URL_SQS") {
+            Ok(url) if !url.is_empty() => url,
+            _ => {
+                self.config.endpoint_url().map_or_else(|| queue.endpoint.to_string(), str::to_owned)
+            }
+        }
+    }
+
+    /// Returns the client for ECS.
+    pub(crate) fn ecs(&self) -> &aws_sdk_ecs::Client {
+        &self.ecs
+    }
+
+    /// Returns the rate at which ECS may be asked by all of this process.
+    pub(crate) fn ecs_rate(&self) -> &Arc<Rate> {
+        &self.ecs_rate
     }
 
     /// Asks the chain for credentials.

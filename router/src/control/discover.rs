@@ -1,54 +1,36 @@
 //! Finds the tasks of each service and keeps the list of them.
 //!
-//! ECS is asked, or names are looked up, as jobs beside the loop; what they find is merged into a [`Fleet`] here, without
-//! I/O. A task that is gone or stopping is drained, and leaves the list only when nothing runs on it any more. When a
-//! listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
+//! ECS is asked, for all services of a cluster together ([`ecs`]), or names are looked up, as jobs beside the loop; what
+//! they find is merged into a [`Fleet`] here, without I/O. A task that is gone or stopping is drained, and leaves the list
+//! only when nothing runs on it any more; one that ECS calls unhealthy is given nothing until it is called so no longer.
+//! When a listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
 
-mod ecs;
+pub(crate) mod ecs;
+mod pace;
 mod reload;
+mod upstreams;
 
 use std::{
-    collections::HashSet,
-    future::Future,
-    hash::{BuildHasher, Hasher, RandomState},
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
+    collections::HashSet, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
 };
 
-use policies::policy::{Container, Discovery, ServiceId, Upstream};
-use tokio::time::{Instant, timeout};
+use policies::policy::{Container, Discovery, ServiceId};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use self::{
+    ecs::LIST_EVERY,
+    pace::{Pace, jittered, random},
+    upstreams::{address, resolve},
+};
 use super::{credentials::Aws, probe::Probe, shared::DiscoveryState};
 use crate::lane::{
     container::{Queue, Task, TaskState, Tasks},
     next_key,
 };
 
-/// Time between two listings of one service. ECS lets an account read 20 times a second sustained (ListTasks and
-/// DescribeTasks, Service Quotas); at two calls a listing, 5 s leaves room for some 50 services and other callers.
-const LIST_EVERY: Duration = Duration::from_secs(5);
-
-/// Time between the first [`EARLY_LISTINGS`] listings: a service that was started together with the gateway is found soon.
-/// ECS bears a burst of 100 reads (ECS API reference, request throttling, "Cluster resource read": 100, then 20 a second).
-const LIST_EARLY: Duration = Duration::from_secs(1);
-
-/// How many listings follow each other quickly at the start.
-const EARLY_LISTINGS: u32 = 10;
-
 /// Time between two lookups of a name: `getaddrinfo` does not tell how long an answer holds, and 30 s is a common TTL.
 const LOOKUP_EVERY: Duration = Duration::from_secs(30);
-
-/// How long a lookup may take: the resolver's own default of 5 s for one try.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longest pause after failures: the pause doubles from [`LIST_EVERY`] up to this.
-const BACKOFF_MAX: Duration = Duration::from_mins(1);
-
-/// Share by which a pause is lengthened or shortened at random, so that several gateways do not ask in step.
-const JITTER: f64 = 0.2;
 
 /// Time between two probes of a task that has not answered yet.
 const PROVE_EVERY: Duration = Duration::from_millis(200);
@@ -69,6 +51,8 @@ pub(crate) struct Found {
     pub(crate) address: SocketAddr,
     /// The name in its certificate when it speaks TLS.
     pub(crate) tls: Option<Arc<str>>,
+    /// Its own health check failed, as ECS sees it.
+    pub(crate) unhealthy: bool,
 }
 
 /// A listing under way.
@@ -85,13 +69,9 @@ pub(crate) struct Fleet {
     tasks: Arc<Tasks>,
     members: Vec<Member>,
     changed: bool,
-    /// When to list next; `None` when nothing can change: every upstream is an address.
-    list_at: Option<Instant>,
-    listing: bool,
-    listings: u32,
-    failures: u32,
+    /// When to list next; never when nothing can change: every upstream is an address.
+    pace: Pace,
     error: Option<String>,
-    client: Option<aws_sdk_ecs::Client>,
 }
 
 /// One task and its probes.
@@ -101,6 +81,8 @@ struct Member {
     probe_at: Instant,
     probing: bool,
     failures: u32,
+    /// ECS calls it so: it is not probed, because it is not to become ready.
+    unhealthy: bool,
 }
 
 impl Fleet {
@@ -127,12 +109,8 @@ impl Fleet {
             tasks,
             members,
             changed: false,
-            list_at: if fixed { None } else { Some(now) },
-            listing: false,
-            listings: 0,
-            failures: 0,
+            pace: Pace::new(!fixed, now),
             error: None,
-            client: None,
         }
     }
 
@@ -151,35 +129,42 @@ impl Fleet {
         DiscoveryState {
             service: self.name.clone(),
             error: self.error.clone(),
-            failures: self.failures,
+            failures: self.pace.failures(),
         }
     }
 
-    /// Returns a listing when one is due. Its result must be reported to [`Fleet::listed`] or [`Fleet::not_listed`].
-    pub(crate) fn listing(&mut self, now: Instant, aws: Option<&Arc<Aws>>) -> Option<Listing> {
-        if self.listing || self.list_at.is_none_or(|at| now < at) {
-            return None;
-        }
-        let listing: Listing = match &self.container.discovery {
-            Discovery::Ecs { cluster, service, port } => {
-                if self.client.is_none() {
-                    self.client = Some(aws?.ecs());
-                }
-                let client = self.client.clone()?;
-                Box::pin(ecs::list(client, cluster.clone(), service.clone(), *port))
+    /// Returns where its tasks are.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.container.discovery
+    }
+
+    /// Returns a look-up of its upstreams' names when one is due. Its result must be reported to [`Fleet::listed`] or
+    /// [`Fleet::not_listed`]. Tasks of ECS are found by [`ecs::Clusters`], for all fleets together.
+    pub(crate) fn lookup(&mut self, now: Instant) -> Option<Listing> {
+        match &self.container.discovery {
+            Discovery::Upstreams(upstreams) if self.pace.is_due(now) => {
+                Some(Box::pin(resolve(upstreams.clone())))
             }
-            Discovery::Upstreams(upstreams) => Box::pin(resolve(upstreams.clone())),
+            Discovery::Upstreams(_) | Discovery::Ecs { .. } => None,
+        }
+    }
+
+    /// Returns a look-up or a listing of its own when one is due: for a fleet that is made ready outside of the loop.
+    pub(crate) fn listing(&mut self, now: Instant, aws: Option<&Arc<Aws>>) -> Option<Listing> {
+        let Discovery::Ecs { cluster, service, port, .. } = &self.container.discovery else {
+            return self.lookup(now);
         };
-        self.listing = true;
-        Some(listing)
+        let aws = aws.filter(|_| self.pace.is_due(now))?;
+        Some(Box::pin(ecs::list(aws.clone(), cluster.clone(), service.clone(), *port)))
     }
 
     /// Takes in a listing that succeeded.
     pub(crate) fn listed(&mut self, found: Vec<Found>, now: Instant) {
-        self.listing = false;
-        self.failures = 0;
-        self.listings = self.listings.saturating_add(1);
-        self.list_at = Some(now + jittered(self.pace(), random()));
+        let pause = match self.container.discovery {
+            Discovery::Ecs { .. } => LIST_EVERY,
+            Discovery::Upstreams(_) => LOOKUP_EVERY,
+        };
+        self.pace.succeeded(pause, now);
         if self.error.take().is_some() {
             info!(service = %self.name, tasks = found.len(), "its tasks are listed again");
         }
@@ -188,21 +173,26 @@ impl Fleet {
 
     /// Takes in a listing that failed: what was known stays, and the next one waits longer.
     pub(crate) fn not_listed(&mut self, error: &str, now: Instant) {
-        self.listing = false;
-        let pause = (LIST_EVERY * 2_u32.pow(self.failures.min(10))).min(BACKOFF_MAX);
-        self.list_at = Some(now + jittered(pause, random()));
-        self.failures = self.failures.saturating_add(1);
+        self.pace.failed(LIST_EVERY, now);
         if self.error.is_none() {
             warn!(service = %self.name, error, kept = self.members.len(), "cannot list its tasks; those known last are kept");
         }
         self.error = Some(error.to_owned());
     }
 
-    fn pace(&self) -> Duration {
-        match self.container.discovery {
-            Discovery::Ecs { .. } if self.listings < EARLY_LISTINGS => LIST_EARLY,
-            Discovery::Ecs { .. } => LIST_EVERY,
-            Discovery::Upstreams(_) => LOOKUP_EVERY,
+    /// Drains the tasks whose name `stops` is true of.
+    pub(crate) fn stop(&mut self, stops: impl Fn(&Arc<str>) -> bool) {
+        for Member { task, .. } in &self.members {
+            if stops(&task.name) {
+                self.drain(task);
+            }
+        }
+    }
+
+    fn drain(&self, task: &Task) {
+        if task.state() != TaskState::Draining {
+            info!(service = %self.name, task = %task.name, busy = task.busy(), "a task stops; it finishes what it has");
+            task.set_state(TaskState::Draining);
         }
     }
 
@@ -219,18 +209,20 @@ impl Fleet {
                     member.task.set_state(TaskState::Unproven);
                     *member = Member::new(member.task.clone(), now);
                 }
+                member.set_unhealthy(found.unhealthy, &self.name);
                 continue;
             }
             let task = task(&found, self.container.requests_per_task);
             info!(service = %self.name, task = %task.name, address = %task.address, "a task came");
             listed.insert(task.key);
-            self.members.push(Member::new(task, now));
+            let mut member = Member::new(task, now);
+            member.set_unhealthy(found.unhealthy, &self.name);
+            self.members.push(member);
             self.changed = true;
         }
         for Member { task, .. } in &self.members {
-            if !listed.contains(&task.key) && task.state() != TaskState::Draining {
-                info!(service = %self.name, task = %task.name, busy = task.busy(), "a task stops; it finishes what it has");
-                task.set_state(TaskState::Draining);
+            if !listed.contains(&task.key) {
+                self.drain(task);
             }
         }
     }
@@ -257,8 +249,8 @@ impl Fleet {
             if member.task.state() == TaskState::Unproven {
                 member.probe_at = member.probe_at.min(now + PROVE_EVERY);
             }
-            if member.probing || now < member.probe_at || member.task.state() == TaskState::Draining
-            {
+            let never = member.unhealthy || member.task.state() == TaskState::Draining;
+            if never || member.probing || now < member.probe_at {
                 continue;
             }
             member.probing = true;
@@ -276,6 +268,7 @@ impl Fleet {
         let task = &member.task;
         match (result, task.state()) {
             (_, TaskState::Draining) => {}
+            _ if member.unhealthy => {}
             (Ok(()), TaskState::Unproven) => {
                 info!(service = %self.name, task = %task.name, "a task is ready");
                 member.failures = 0;
@@ -308,7 +301,27 @@ impl Fleet {
 
 impl Member {
     fn new(task: Arc<Task>, now: Instant) -> Self {
-        Self { task, probe_at: now, probing: false, failures: 0 }
+        Self { task, probe_at: now, probing: false, failures: 0, unhealthy: false }
+    }
+
+    /// Begins anew with the same task.
+    fn again(self, now: Instant) -> Self {
+        Self { unhealthy: self.unhealthy, ..Self::new(self.task, now) }
+    }
+
+    /// Takes in what ECS says of its health. Who recovers proves itself again.
+    fn set_unhealthy(&mut self, unhealthy: bool, service: &str) {
+        if self.unhealthy == unhealthy {
+            return;
+        }
+        self.unhealthy = unhealthy;
+        let task = &self.task;
+        if unhealthy {
+            warn!(service, task = %task.name, "ECS calls a task unhealthy; it is given no more requests");
+            task.fail();
+        } else {
+            info!(service, task = %task.name, "ECS calls a task unhealthy no longer");
+        }
     }
 }
 
@@ -322,7 +335,7 @@ pub(crate) async fn first_tasks(service: &str, container: &Container) -> Arc<Tas
                 // Those given as addresses need no lookup.
                 upstreams
                     .iter()
-                    .filter_map(|upstream| Some(found(upstream, address(upstream)?)))
+                    .filter_map(|upstream| Some(upstreams::found(upstream, address(upstream)?)))
                     .collect()
             })
         }
@@ -333,68 +346,6 @@ pub(crate) async fn first_tasks(service: &str, container: &Container) -> Arc<Tas
 
 fn task(found: &Found, slots: u32) -> Arc<Task> {
     Arc::new(Task::new(found.name.clone(), found.address, found.tls.clone(), slots, next_key()))
-}
-
-/// Looks up all upstreams; each address of a name is a task.
-async fn resolve(upstreams: Box<[Upstream]>) -> Result<Vec<Found>, String> {
-    let mut all: Vec<Found> = Vec::new();
-    for upstream in &upstreams {
-        let (host, port) = (&*upstream.host, upstream.port);
-        let failed = |why: &dyn std::fmt::Display| {
-            format!("looking up `{host}`: {why}; mend `upstreams` or the name service")
-        };
-        let addresses = match address(upstream) {
-            Some(address) => vec![address],
-            None => match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, port))).await {
-                Ok(Ok(addresses)) => one_family(addresses.collect()),
-                Ok(Err(error)) => return Err(failed(&error)),
-                Err(_) => return Err(failed(&format_args!("no answer within {LOOKUP_TIMEOUT:?}"))),
-            },
-        };
-        if addresses.is_empty() {
-            return Err(failed(&"it has no address"));
-        }
-        for address in addresses {
-            let found = found(upstream, address);
-            if !all.iter().any(|other| other.address == found.address) {
-                all.push(found);
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// Keeps the IPv4 addresses when there are any: a name with both families is one server with two addresses, and must not
-/// count as two tasks.
-fn one_family(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if addresses.iter().any(SocketAddr::is_ipv4) {
-        addresses.retain(SocketAddr::is_ipv4);
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
-}
-
-fn found(upstream: &Upstream, address: SocketAddr) -> Found {
-    let tls = upstream.tls.then(|| upstream.host.clone());
-    Found { name: address.to_string().into(), address, tls }
-}
-
-/// Returns the address of an upstream that is written as one.
-fn address(upstream: &Upstream) -> Option<SocketAddr> {
-    Some(SocketAddr::new(upstream.host.parse().ok()?, upstream.port))
-}
-
-/// Returns `pause`, longer or shorter by up to [`JITTER`], as `random` says.
-fn jittered(pause: Duration, random: u64) -> Duration {
-    // The upper 53 bits fill a double's mantissa: uniform in [0, 1).
-    let uniform = (random >> 11) as f64 / (1_u64 << 53) as f64;
-    pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * uniform)
-}
-
-/// Returns a random number: the standard library seeds each hasher at random, which is plenty for spreading pauses.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -111,9 +111,12 @@ fn container(spec: &ContainerSpec) -> Container {
     let default = defaults::probe();
     Container {
         discovery: match &spec.discovery {
-            DiscoverySpec::Ecs { cluster, service, port } => {
-                Discovery::Ecs { cluster: cluster.clone(), service: service.clone(), port: *port }
-            }
+            DiscoverySpec::Ecs { cluster, service, port, events } => Discovery::Ecs {
+                cluster: cluster.clone(),
+                service: service.clone(),
+                port: *port,
+                events: events.clone(),
+            },
             DiscoverySpec::Upstreams(upstreams) => Discovery::Upstreams(
                 upstreams.iter().map(|upstream| upstream.value.clone()).collect(),
             ),

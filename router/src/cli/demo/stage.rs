@@ -292,7 +292,7 @@ fn lay_out(
             function.qualifiers.extend(lambda.qualifier.as_deref().map(str::to_owned));
         }
         let Some(container) = &service.container else { continue };
-        let Discovery::Ecs { cluster, service: name, port } = &container.discovery else {
+        let Discovery::Ecs { cluster, service: name, port, .. } = &container.discovery else {
             continue;
         };
         let slots = container.requests_per_task.to_string();

@@ -1,202 +1,239 @@
-//! Asks ECS for the running tasks of a service.
+//! The tasks of all services that ECS runs: one poller for each cluster, whatever the number of services.
 //!
-//! Only the two calls that every role may be given alone are used: ListTasks and DescribeTasks. In awsvpc mode a task has
-//! an address of its own. In bridge mode it has a port on its host, whose address ECS does not tell; it is used when the
-//! binding names one.
+//! Only calls that every role may be given alone are made: ListTasks, once a service, and DescribeTasks, a hundred tasks
+//! of any of them at a time. All clusters share a part of the rate that ECS allows the account ([`rate`]). A poller that is
+//! throttled stops in its tracks, waits longer each time, and what was known last stays.
+//!
+//! Task state change events ([`events`]) may tell earlier: a task that stops is drained at once, anything else brings the
+//! next poll forward. Polling alone finds all of it, five seconds later.
+
+pub(crate) mod events;
+mod poll;
+mod queue;
+mod rate;
+pub(super) mod task;
 
 use std::{
-    error::Error,
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
-use aws_sdk_ecs::{
-    Client,
-    error::ProvideErrorMetadata,
-    types::{Attachment, Container, DesiredStatus, Task},
+use policies::policy::{Discovery, Queue};
+use tokio::time::Instant;
+use tracing::warn;
+
+pub(super) use self::poll::list;
+use self::{
+    events::Event,
+    queue::{Listen, QueueState},
 };
+pub(crate) use self::{
+    poll::{Poll, Polled},
+    rate::Rate,
+};
+use super::{Fleet, pace::Pace};
+use crate::control::credentials::Aws;
 
-use super::Found;
+/// Time between two polls of a cluster. What a task that came or went waits at most, without events.
+pub(super) const LIST_EVERY: Duration = Duration::from_secs(5);
 
-/// Tasks that one DescribeTasks takes (ECS API reference, DescribeTasks, `tasks`: up to 100).
-const DESCRIBE_MAX: usize = 100;
+/// Time between the first [`EARLY_LISTINGS`] polls, so that a service that was started together with the gateway is found
+/// soon; and the least time between two polls that events bring forward.
+pub(super) const LIST_EARLY: Duration = Duration::from_secs(1);
 
-/// Tasks followed in one service, ten times the default of 5,000 tasks a service would be a runaway listing: stop there.
-const TASKS_MAX: usize = 5000;
+/// How many polls follow each other quickly at the start.
+const EARLY_LISTINGS: u32 = 10;
 
-const RUNNING: &str = "RUNNING";
+/// How long a task that an event called stopped stays so, whatever is listed: ECS's lists may lag behind its events.
+const STOPPED_KEPT: Duration = Duration::from_mins(5);
 
-/// Lists the tasks of `service` in `cluster` that run and are meant to, with the address of container port `port`.
-pub(super) async fn list(
-    client: Client,
-    cluster: Arc<str>,
-    service: Arc<str>,
-    port: u16,
-) -> Result<Vec<Found>, String> {
-    let mut arns: Vec<String> = Vec::new();
-    let mut pages = client
-        .list_tasks()
-        .cluster(&*cluster)
-        .service_name(&*service)
-        .desired_status(DesiredStatus::Running)
-        .into_paginator()
-        .send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| told("ListTasks", &cluster, &service, &error))?;
-        arns.extend(page.task_arns.unwrap_or_default());
-        if TASKS_MAX < arns.len() {
-            return Err(format!(
-                "ECS ListTasks for service `{service}` lists more than {TASKS_MAX} tasks"
-            ));
-        }
-    }
-    let mut all = Vec::with_capacity(arns.len());
-    let mut unusable = None;
-    for arns in arns.chunks(DESCRIBE_MAX) {
-        let described =
-            client.describe_tasks().cluster(&*cluster).set_tasks(Some(arns.to_vec())).send().await;
-        let described =
-            described.map_err(|error| told("DescribeTasks", &cluster, &service, &error))?;
-        for task in described.tasks().iter().filter(|task| is_running(task)) {
-            match found(task, port) {
-                Ok(found) => all.push(found),
-                Err(error) => unusable = Some(error),
+/// Most such tasks remembered of a cluster: a whole service of 5,000 tasks (ECS service quotas) that is replaced.
+const STOPPED_MAX: usize = 5000;
+
+/// All clusters that the policy's services run in, and the queues that tell of them.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters {
+    clusters: BTreeMap<Arc<str>, Cluster>,
+    queues: BTreeMap<Queue, QueueState>,
+}
+
+/// One cluster's poller.
+#[derive(Debug)]
+struct Cluster {
+    pace: Pace,
+    /// Services of the last poll: one that is new is not kept waiting.
+    services: BTreeSet<Arc<str>>,
+    polled: Option<Instant>,
+    /// Tasks that an event called stopped, and when.
+    stopped: HashMap<Arc<str>, Instant>,
+}
+
+impl Clusters {
+    /// Returns the polls that are due for the services of `fleets`. Each must be reported to [`Clusters::polled`].
+    pub(crate) fn polls_due<'a>(
+        &mut self,
+        fleets: impl Iterator<Item = &'a Fleet>,
+        aws: &Aws,
+        now: Instant,
+    ) -> Vec<Poll> {
+        let mut wanted: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+        for fleet in fleets {
+            if let Discovery::Ecs { cluster, service, .. } = fleet.discovery() {
+                wanted.entry(cluster.clone()).or_default().insert(service.clone());
             }
         }
+        self.clusters.retain(|cluster, _| wanted.contains_key(cluster));
+        let mut polls = Vec::new();
+        for (name, services) in wanted {
+            let cluster = self.clusters.entry(name.clone()).or_insert_with(|| Cluster::new(now));
+            if !services.is_subset(&cluster.services) {
+                cluster.pace.hasten(now);
+            }
+            if cluster.pace.is_due(now) {
+                cluster.services.clone_from(&services);
+                polls.push(Poll::new(aws, name, services));
+            }
+        }
+        polls
     }
-    match unusable {
-        // One odd task among good ones is passed over; when none can be used, somebody should know why.
-        Some(error) if all.is_empty() => Err(error),
-        _ => Ok(all),
+
+    /// Takes in a poll, and hands each of `fleets` what was found of its service.
+    ///
+    /// Returns the names of those whose tasks could not be listed.
+    pub(crate) fn polled<'a>(
+        &mut self,
+        polled: &Polled,
+        fleets: impl Iterator<Item = &'a mut Fleet>,
+        now: Instant,
+    ) -> Vec<Arc<str>> {
+        let mut failed = Vec::new();
+        // Nobody wants to know of a cluster that another policy has dropped meanwhile.
+        let Some(cluster) = self.clusters.get_mut(&polled.cluster) else { return failed };
+        cluster.polled = Some(now);
+        if polled.broke_off {
+            cluster.pace.failed(LIST_EVERY, now);
+        } else {
+            let early = cluster.pace.turns() < EARLY_LISTINGS;
+            cluster.pace.succeeded(if early { LIST_EARLY } else { LIST_EVERY }, now);
+        }
+        cluster.stopped.retain(|_, at| now.duration_since(*at) < STOPPED_KEPT);
+        for fleet in fleets {
+            let Discovery::Ecs { cluster: of, service, port, .. } = fleet.discovery() else {
+                continue;
+            };
+            let (service, port) = (service.clone(), *port);
+            let Some(seen) = polled.services.get(&service).filter(|_| *of == polled.cluster) else {
+                continue;
+            };
+            let found = seen.as_ref().map_err(Clone::clone).and_then(|seen| {
+                let living = seen.iter().filter(|task| !cluster.stopped.contains_key(&task.name));
+                task::found(living, port)
+            });
+            match found {
+                Ok(found) => fleet.listed(found, now),
+                Err(error) => {
+                    fleet.not_listed(&error, now);
+                    failed.push(fleet.name().clone());
+                }
+            }
+        }
+        failed
+    }
+
+    /// Returns what is to be read from the queues of `fleets` now. Each must be reported to [`Clusters::told`].
+    pub(crate) fn queues_due<'a>(
+        &mut self,
+        fleets: impl Iterator<Item = &'a Fleet>,
+        aws: &Arc<Aws>,
+        now: Instant,
+    ) -> Vec<Listen> {
+        let wanted: BTreeSet<&Queue> = fleets
+            .filter_map(|fleet| match fleet.discovery() {
+                Discovery::Ecs { events, .. } => events.as_ref(),
+                Discovery::Upstreams(_) => None,
+            })
+            .collect();
+        self.queues.retain(|queue, _| wanted.contains(queue));
+        let mut due = Vec::new();
+        for queue in wanted {
+            let state = self.queues.entry(queue.clone()).or_insert_with(|| QueueState::new(now));
+            if state.pace.is_due(now) {
+                due.push(Listen::new(queue.clone(), aws.clone()));
+            }
+        }
+        due
+    }
+
+    /// Takes in what a queue told: tasks of `fleets` that stop are drained, and for the rest the next poll comes soon.
+    pub(crate) fn told<'a>(
+        &mut self,
+        queue: &Queue,
+        told: Result<Vec<Event>, String>,
+        fleets: impl Iterator<Item = &'a mut Fleet>,
+        now: Instant,
+    ) {
+        let Some(state) = self.queues.get_mut(queue) else { return };
+        let events = match told {
+            Ok(events) => {
+                state.heard(now);
+                events
+            }
+            Err(error) => {
+                if state.pace.failures() == 0 {
+                    warn!(
+                        queue = &*queue.url,
+                        error, "cannot read task state events; polling goes on"
+                    );
+                }
+                state.pace.failed(LIST_EARLY, now);
+                return;
+            }
+        };
+        let mut gone = BTreeSet::new();
+        for event in events {
+            let of = |(name, _): &(&Arc<str>, &mut Cluster)| event.is_of_cluster(name);
+            for (name, cluster) in self.clusters.iter_mut().filter(of) {
+                let followed = |service: &Arc<str>| event.is_of_service(service);
+                if !cluster.services.iter().any(followed) {
+                    continue;
+                }
+                if event.stops {
+                    gone.insert((name.clone(), event.task.clone()));
+                    cluster.stopped(event.task.clone(), now);
+                }
+                let soon = cluster.polled.map_or(now, |at| at + LIST_EARLY);
+                cluster.pace.hasten(soon.max(now));
+            }
+        }
+        for fleet in fleets {
+            let Discovery::Ecs { cluster, .. } = fleet.discovery() else { continue };
+            let cluster = cluster.clone();
+            fleet.stop(|task| gone.contains(&(cluster.clone(), task.clone())));
+        }
     }
 }
 
-/// Tells whether a task is up and meant to stay so.
-fn is_running(task: &Task) -> bool {
-    task.last_status() == Some(RUNNING) && task.desired_status() == Some(RUNNING)
-}
-
-/// Returns a running task's name and the address of its container port `port`.
-fn found(task: &Task, port: u16) -> Result<Found, String> {
-    let arn = task.task_arn().unwrap_or_default();
-    let name = arn.rsplit('/').next().unwrap_or(arn);
-    let address = own_address(task).map(|ip| SocketAddr::new(ip, port)).or_else(|| bound_address(task, port)).ok_or_else(|| {
-        format!(
-            "task `{name}` has neither an address of its own nor a host port with one for container port {port}: \
-             use network mode awsvpc, or mend `ecs.port`"
-        )
-    })?;
-    Ok(Found { name: name.into(), address, tls: None })
-}
-
-/// Returns the address of the task's own network interface (awsvpc mode).
-fn own_address(task: &Task) -> Option<IpAddr> {
-    let interfaces = task
-        .attachments()
-        .iter()
-        .filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"));
-    let mut details = interfaces.flat_map(Attachment::details);
-    let attached = details
-        .find(|detail| detail.name() == Some("privateIPv4Address"))
-        .and_then(|detail| detail.value());
-    let mut of_containers = task.containers().iter().flat_map(Container::network_interfaces);
-    attached
-        .or_else(|| of_containers.find_map(|interface| interface.private_ipv4_address()))?
-        .parse()
-        .ok()
-}
-
-/// Returns the host's address and port that container port `port` is bound to (bridge and host mode).
-fn bound_address(task: &Task, port: u16) -> Option<SocketAddr> {
-    let mut bindings = task.containers().iter().flat_map(Container::network_bindings);
-    let binding = bindings.find(|binding| binding.container_port() == Some(i32::from(port)))?;
-    let host: IpAddr = binding.bind_ip()?.parse().ok()?;
-    let host_port = u16::try_from(binding.host_port()?).ok()?;
-    // 0.0.0.0 says "every address of the host" and names none.
-    (!host.is_unspecified() && host_port != 0).then_some(SocketAddr::new(host, host_port))
-}
-
-/// Returns one sentence about a failed call: what was tried, with what, and what AWS said.
-fn told<E>(call: &str, cluster: &str, service: &str, error: &E) -> String
-where
-    E: ProvideErrorMetadata + Error,
-{
-    let why = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => chain(error),
-    };
-    format!("ECS {call} for service `{service}` in cluster `{cluster}`: {why}")
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+impl Cluster {
+    fn new(now: Instant) -> Self {
+        Self {
+            pace: Pace::new(true, now),
+            services: BTreeSet::new(),
+            polled: None,
+            stopped: HashMap::new(),
+        }
     }
-    text
+
+    /// Remembers that `task` stops. The oldest of too many is forgotten: it is off the lists by now.
+    fn stopped(&mut self, task: Arc<str>, now: Instant) {
+        if STOPPED_MAX <= self.stopped.len() {
+            let oldest =
+                self.stopped.iter().min_by_key(|(_, at)| **at).map(|(task, _)| task.clone());
+            oldest.and_then(|oldest| self.stopped.remove(&oldest));
+        }
+        self.stopped.insert(task, now);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use aws_sdk_ecs::types::{KeyValuePair, NetworkBinding};
-
-    use super::*;
-
-    fn running() -> aws_sdk_ecs::types::builders::TaskBuilder {
-        Task::builder()
-            .task_arn("arn:aws:ecs:eu-west-1:123456789012:task/prod/0a1b")
-            .last_status("RUNNING")
-            .desired_status("RUNNING")
-    }
-
-    fn bound(ip: &str) -> Task {
-        let binding =
-            NetworkBinding::builder().bind_ip(ip).container_port(8080).host_port(32768).build();
-        let other =
-            NetworkBinding::builder().bind_ip(ip).container_port(9000).host_port(32769).build();
-        running()
-            .containers(
-                Container::builder().network_bindings(other).network_bindings(binding).build(),
-            )
-            .build()
-    }
-
-    #[test]
-    fn a_task_in_awsvpc_mode_is_found_by_its_own_address() {
-        let address = KeyValuePair::builder().name("privateIPv4Address").value("10.0.3.7").build();
-        let subnet = KeyValuePair::builder().name("subnetId").value("subnet-1").build();
-        let interface = Attachment::builder()
-            .r#type("ElasticNetworkInterface")
-            .details(subnet)
-            .details(address)
-            .build();
-        let found = found(&running().attachments(interface).build(), 8080).unwrap();
-        assert_eq!(
-            found,
-            Found { name: "0a1b".into(), address: "10.0.3.7:8080".parse().unwrap(), tls: None }
-        );
-    }
-
-    #[test]
-    fn a_task_in_bridge_mode_is_found_by_its_host_port() {
-        assert_eq!(
-            found(&bound("127.0.0.1"), 8080).unwrap().address,
-            "127.0.0.1:32768".parse().unwrap()
-        );
-        let error = found(&bound("0.0.0.0"), 8080).unwrap_err();
-        assert!(error.contains("0a1b") && error.contains("awsvpc"), "{error}");
-        assert!(found(&bound("127.0.0.1"), 8081).is_err(), "another port is not the service");
-    }
-
-    #[test]
-    fn only_what_runs_and_is_meant_to_counts() {
-        assert!(is_running(&running().build()));
-        assert!(!is_running(&running().desired_status("STOPPED").build()));
-        assert!(!is_running(&running().last_status("PENDING").build()));
-        assert!(!is_running(&Task::builder().build()));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Aws, Fleet, LIST_EARLY, Member, PROVE_EVERY, TaskState, Tasks};
+use super::{Aws, Fleet, Member, PROVE_EVERY, TaskState, Tasks, ecs::LIST_EARLY};
 
 /// How long a new policy waits for the tasks of a service that is new to it, or found elsewhere: what runs already answers
 /// its first probe within a second; what does not run at all must not keep the rest of the policy from taking over.
@@ -60,7 +60,7 @@ impl Fleet {
     pub(crate) fn succeed(&mut self, old: Self, now: Instant) {
         self.queue = old.queue;
         self.changed = true;
-        self.list_at = Some(now + LIST_EARLY);
+        self.pace.hasten(now + LIST_EARLY);
         for member in old.members {
             member.task.set_slots(self.container.requests_per_task);
             let same = |new: &&mut Member| {
@@ -69,8 +69,8 @@ impl Fleet {
                     && new.task.tls == member.task.tls
             };
             match self.members.iter_mut().find(same) {
-                Some(new) => *new = Member::new(member.task, now),
-                None => self.members.push(Member::new(member.task, now)),
+                Some(new) => *new = member.again(now),
+                None => self.members.push(member.again(now)),
             }
         }
     }
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(states(&new), is);
         assert_eq!((list.list()[0].key, list.list()[2].slots()), (kept, 7));
 
-        assert!(new.list_at.is_some_and(|at| at <= now + LIST_EARLY));
+        assert!(new.pace.at().is_some_and(|at| at <= now + LIST_EARLY));
         new.listed(vec![found("bb"), found("ccc")], now);
         assert_eq!(states(&new)[2], ("a", TaskState::Draining));
         drop(slot);

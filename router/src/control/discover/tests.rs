@@ -20,6 +20,7 @@ pub(super) fn found(name: &str) -> Found {
         name: name.into(),
         address: format!("10.0.0.1:{}", 8000 + name.len()).parse().unwrap(),
         tls: None,
+        unhealthy: false,
     }
 }
 
@@ -66,9 +67,8 @@ async fn a_task_that_is_listed_again_proves_itself_again() {
 async fn a_listing_that_fails_keeps_the_tasks_and_waits_longer_each_time() {
     let mut fleet = fleet("[\"http://a.example:1\"]");
     let now = Instant::now();
-    assert!(fleet.listing(now, None).is_some());
+    assert!(fleet.lookup(now).is_some());
     fleet.listed(vec![found("a")], now);
-    let mut pauses = Vec::new();
     for failure in 1..=6 {
         fleet.not_listed("down", now);
         assert_eq!(
@@ -79,11 +79,9 @@ async fn a_listing_that_fails_keeps_the_tasks_and_waits_longer_each_time() {
                 failures: failure
             }
         );
-        pauses.push(fleet.list_at.unwrap() - now);
     }
     assert_eq!(states(&fleet), [("a", TaskState::Unproven)]);
-    assert!(pauses[0] <= LIST_EVERY.mul_f64(1.2) && pauses[0] * 2 < pauses[3], "{pauses:?}");
-    assert!(pauses.iter().all(|pause| *pause <= BACKOFF_MAX.mul_f64(1.2)), "{pauses:?}");
+    assert!(now + LIST_EVERY < fleet.pace.at().unwrap(), "it waits longer");
     fleet.listed(vec![found("a")], now);
     assert_eq!(fleet.state().error, None);
 }
@@ -122,7 +120,7 @@ async fn a_probe_that_ends_after_its_task_began_to_drain_changes_nothing() {
 #[tokio::test]
 async fn addresses_are_found_without_a_name_service_and_never_looked_up_again() {
     let mut fixed = fleet("[\"http://127.0.0.1:9000\", \"https://[::1]:9001\"]");
-    assert!(fixed.listing(Instant::now(), None).is_none());
+    assert!(fixed.lookup(Instant::now()).is_none());
     let policy = fixture::policy(fixture::POLICY);
     let world = Control::first_world(&policy, 1).await.unwrap();
     let tasks = world.endpoints[0].tasks.as_ref().unwrap();
@@ -134,18 +132,31 @@ async fn addresses_are_found_without_a_name_service_and_never_looked_up_again() 
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_and_one_server_is_one_task() {
-    let upstream = |host: &str| Upstream { tls: false, host: host.into(), port: 9000 };
-    let all = resolve([upstream("localhost"), upstream("127.0.0.1")].into()).await.unwrap();
-    assert_eq!(all.len(), 1, "{all:?}");
-    // RFC 6761 section 6.4: `invalid` never resolves.
-    let error = resolve([upstream("no.such.name.invalid")].into()).await.unwrap_err();
-    assert!(error.contains("no.such.name.invalid") && error.contains("upstreams"), "{error}");
+async fn a_task_that_ecs_calls_unhealthy_is_given_nothing_until_it_is_called_so_no_longer() {
+    let mut fleet = fleet("[\"http://a.example:1\"]");
+    let now = Instant::now();
+    let ill = || Found { unhealthy: true, ..found("a") };
+    fleet.listed(vec![found("a")], now);
+    let key = fleet.probes_due(now)[0].key;
+    fleet.probed(key, Ok(()), now);
+    fleet.listed(vec![ill()], now);
+    assert_eq!(states(&fleet), [("a", TaskState::Unproven)]);
+    assert!(fleet.probes_due(now + PROVE_EVERY).is_empty(), "its own probe cannot bring it back");
+    fleet.probed(key, Ok(()), now);
+    assert_eq!(states(&fleet), [("a", TaskState::Unproven)], "nor one that was under way");
+    fleet.listed(vec![found("a")], now);
+    fleet.probes_due(now + PROVE_EVERY);
+    fleet.probed(key, Ok(()), now);
+    assert_eq!(states(&fleet), [("a", TaskState::Ready)]);
+
+    fleet.listed(vec![found("a"), Found { unhealthy: true, ..found("bb") }], now);
+    assert!(fleet.probes_due(now).is_empty(), "who comes ill is not admitted either");
 }
 
-#[test]
-fn jitter_stays_within_its_share() {
-    let second = Duration::from_secs(1);
-    assert_eq!(jittered(second, 0), Duration::from_millis(800));
-    assert!(jittered(second, u64::MAX) <= Duration::from_millis(1200));
+#[tokio::test]
+async fn a_task_that_is_told_to_stop_drains_at_once() {
+    let mut fleet = fleet("[\"http://a.example:1\"]");
+    fleet.listed(vec![found("a"), found("bb")], Instant::now());
+    fleet.stop(|name| &**name == "a");
+    assert_eq!(states(&fleet), [("a", TaskState::Draining), ("bb", TaskState::Unproven)]);
 }

@@ -1,0 +1,60 @@
+//! How often ECS is asked: a token bucket that all pollers of this process share.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant, sleep_until};
+
+/// Calls that may be made at once, and each second after that: half of what ECS allows an account in a region for reading
+/// tasks (ECS API reference, "Request throttling": "Cluster resource read", 100 and 20 a second), so that other callers
+/// have room. At 10 a second some 45 services of a cluster are polled every 5 s; more take longer.
+const BURST: f64 = 50.0;
+const PER_SECOND: f64 = 10.0;
+
+/// A token bucket.
+#[derive(Debug)]
+pub(crate) struct Rate(Mutex<Tokens>);
+
+#[derive(Debug)]
+struct Tokens {
+    /// Below zero: so many are promised to whoever waits.
+    left: f64,
+    at: Instant,
+}
+
+impl Rate {
+    /// Makes a full bucket.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Tokens { left: BURST, at: Instant::now() }))
+    }
+
+    /// Waits for one's turn to call.
+    pub(super) async fn turn(&self) {
+        sleep_until(self.take(Instant::now())).await;
+    }
+
+    /// Takes a token; returns when it may be used.
+    fn take(&self, now: Instant) -> Instant {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = now.saturating_duration_since(tokens.at).as_secs_f64();
+        tokens.left = (tokens.left + elapsed * PER_SECOND).min(BURST) - 1.0;
+        tokens.at = now;
+        now + Duration::from_secs_f64((-tokens.left / PER_SECOND).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_goes_at_once_and_the_rest_ten_a_second() {
+        let rate = Rate::new();
+        let start = Instant::now();
+        let turns: Vec<_> = (0..70).map(|_| rate.take(start).duration_since(start)).collect();
+        assert!(turns[..50].iter().all(Duration::is_zero), "{turns:?}");
+        assert_eq!((turns[50].as_millis(), turns[69].as_millis()), (100, 2000));
+        let later = start + Duration::from_mins(1);
+        let free = (0..70).filter(|_| rate.take(later) == later).count();
+        assert_eq!(free, 50, "what is not used is not saved up");
+    }
+}
