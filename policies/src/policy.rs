@@ -190,6 +190,10 @@ pub struct Lambda {
     pub function: Arc<str>,
     /// `Qualifier` of Invoke: a version or an alias.
     pub qualifier: Option<Arc<str>>,
+    /// The format of its events.
+    pub event: EventFormat,
+    /// How it is invoked.
+    pub invoke: InvokeMode,
     /// How its cold starts come about, for estimates and the planner.
     pub cold_start: ColdStart,
     /// Invocations that Pacer keeps in flight at once: a spill must not take down the database behind.
@@ -200,6 +204,30 @@ pub struct Lambda {
     pub timeout: Duration,
     /// Its architecture.
     pub arch: Arch,
+}
+
+/// Which of AWS's front ends a function's events look like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EventFormat {
+    /// Payload format 2.0 of API Gateway's HTTP APIs, and of function URLs.
+    #[default]
+    ApigwV2,
+    /// Payload format 1.0, of REST APIs.
+    ApigwV1,
+    /// A load balancer's target group: of a repeated header or parameter, the last one.
+    Alb,
+    /// The same with multi-value headers on.
+    AlbMultiValue,
+}
+
+/// How a function is invoked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InvokeMode {
+    /// Its answer is read whole: at most 6 MB.
+    #[default]
+    Buffered,
+    /// Its answer is passed on as it comes: at most 200 MB.
+    Stream,
 }
 
 /// How a function's environments start.

@@ -31,6 +31,8 @@ pub(crate) struct Failure {
     pub(crate) detail: &'static str,
     /// Whether a timeout of the policy ended it.
     pub(crate) timed_out: bool,
+    /// In how many seconds the lane asked to be tried again.
+    pub(crate) retry_after: Option<u32>,
 }
 
 /// Whether a request that failed may have run.
@@ -51,17 +53,38 @@ impl Failure {
         status: StatusCode,
         detail: &'static str,
     ) -> Self {
-        Self { ran: Execution::DidNotRun, cause, status, detail, timed_out: false }
+        Self {
+            ran: Execution::DidNotRun,
+            cause,
+            status,
+            detail,
+            timed_out: false,
+            retry_after: None,
+        }
     }
 
     /// A failure of which nobody knows how far it got.
     pub(crate) const fn unknown(status: StatusCode, detail: &'static str) -> Self {
-        Self { ran: Execution::Unknown, cause: Spill::Failed, status, detail, timed_out: false }
+        Self {
+            ran: Execution::Unknown,
+            cause: Spill::Failed,
+            status,
+            detail,
+            timed_out: false,
+            retry_after: None,
+        }
     }
 
     /// A failure of a request that ran.
     pub(crate) const fn ran(status: StatusCode, detail: &'static str) -> Self {
-        Self { ran: Execution::Ran, cause: Spill::Failed, status, detail, timed_out: false }
+        Self {
+            ran: Execution::Ran,
+            cause: Spill::Failed,
+            status,
+            detail,
+            timed_out: false,
+            retry_after: None,
+        }
     }
 
     /// Marks it as the end of a timeout.

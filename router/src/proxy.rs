@@ -6,17 +6,18 @@
 //!
 //! [`Outcome`]: predictor::outcome::Outcome
 
-use std::{convert::Infallible, net::IpAddr, pin::Pin, rc::Rc, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::Pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::CONNECTION};
 use hyper::body::Incoming;
+use lambda_event::Format;
 use policies::{
     decide::{self, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal},
     policy::{Route, RouteId, Service, SizeBy},
     route,
 };
-use predictor::outcome::{Spill, Usage};
+use predictor::outcome::Spill;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         container, lambda,
     },
     serve::{connection::Client, worker::Worker},
-    world::{SIZES, World},
+    world::{LocalWorld, SIZES},
 };
 
 mod collect;
@@ -114,7 +115,10 @@ async fn serve(
     exchange.outcome.size = size_of(&head.headers, &head.uri, route);
     client.ends_by(exchange.arrived + route.timeouts.total);
 
-    let mut facts = head::facts(head, &seen, &outbound.payload);
+    let endpoints = world.endpoints(route.service);
+    let format = endpoints.function.as_ref().map_or(Format::ApigwV2, |function| function.format);
+    let mut facts = head::facts(head, &seen, &outbound.payload, format);
+    outbound.format = format;
     let request_id = exchange.request_id.header(&client.worker);
     head::prepare(&mut head.headers, &seen, client, request_id);
     exchange.address = head::client_address(&head.headers, client);
@@ -124,6 +128,7 @@ async fn serve(
         worker: &client.worker,
         client,
         world: &world,
+        id,
         route,
         timer: &client.timer,
         arrived: exchange.arrived,
@@ -134,26 +139,23 @@ async fn serve(
         facts.body = collect::read_ahead(&attempt, service, facts, outbound).await?;
     }
 
-    let decision = decide_lane(&attempt, service, id, exchange.outcome.size, &facts);
+    let decision = decide_lane(&attempt, service, exchange.outcome.size, &facts);
     exchange.outcome.decision = Some(decision);
     dispatch(&attempt, decision, outbound, exchange).await
 }
 
-fn decide_lane(
-    attempt: &Attempt<'_>,
-    service: &Service,
-    id: RouteId,
-    size: u8,
-    facts: &Facts,
-) -> Decision {
+fn decide_lane(attempt: &Attempt<'_>, service: &Service, size: u8, facts: &Facts) -> Decision {
     let endpoints = attempt.world.endpoints(attempt.route.service);
+    let (function, keys) = (endpoints.function.as_ref(), attempt.world.keys.as_ref());
+    if let (Some(function), Some(keys)) = (function, keys) {
+        function.probe_if_due(attempt.worker, keys, attempt.route.timeouts.connect);
+    }
     let (ready, free) = endpoints.tasks.as_ref().map_or((0, 0), |tasks| tasks.room());
     let waiting = endpoints.tasks.as_ref().map_or(0, |tasks| tasks.waiting());
     let states = LaneStates {
         lambda: LambdaState {
-            up: attempt.world.keys.is_some()
-                && endpoints.function.as_ref().is_some_and(|function| function.is_up()),
-            in_flight: endpoints.function.as_ref().map_or(0, |function| function.in_flight()),
+            up: keys.is_some() && function.is_some_and(|function| function.is_up()),
+            in_flight: function.map_or(0, |function| function.in_flight()),
         },
         // Whoever waits has the next free slot: none is free for this one.
         container: ContainerState {
@@ -162,7 +164,7 @@ fn decide_lane(
             waiting,
         },
     };
-    let belief = attempt.world.beliefs.of(id, size);
+    let belief = attempt.world.beliefs.of(attempt.id, size);
     decide::decide(facts, attempt.route, service, belief, &states, attempt.draw)
 }
 
@@ -305,15 +307,18 @@ async fn to_lambda(
     let sent = attempt.client.sent.get();
     let took = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
     match invoked {
-        Ok(mut invoked) => {
-            exchange.outcome.service_us = micros(took);
-            exchange.outcome.usage += reply::usage(&mut invoked, took);
-            Ok(Reply::from_function(invoked))
+        Ok(invoked) => {
+            if let lambda::Content::Whole(_, _, usage) = &invoked.content {
+                exchange.outcome.service_us = micros(took);
+                exchange.outcome.usage += *usage;
+            }
+            Ok(Reply::from_function(invoked, &outbound.head.method, attempt, exchange))
         }
         Err(failure) => {
-            // It may have run, and a run that fails is billed like any other.
-            if failure.ran != Execution::DidNotRun {
-                exchange.outcome.usage += Usage::estimate(took, function.memory_mb());
+            // It may have run, and a run that fails is billed like any other. One that is still going on is counted when it
+            // ends.
+            if failure.ran != Execution::DidNotRun && !failure.timed_out {
+                exchange.outcome.usage += function.estimate(took);
             }
             Err(failure)
         }
@@ -325,7 +330,8 @@ async fn to_lambda(
 pub(crate) struct Attempt<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) client: &'a Client,
-    pub(crate) world: &'a Arc<World>,
+    pub(crate) world: &'a LocalWorld,
+    pub(crate) id: RouteId,
     pub(crate) route: &'a Route,
     pub(crate) timer: &'a Timer,
     /// When the request's head had been read.

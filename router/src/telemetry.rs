@@ -84,6 +84,11 @@ metrics! {
     UPSTREAM_CONNECTIONS = counter("pacer_upstream_connections_total", &[], "Connections opened to tasks and to Lambda.");
     LAMBDA_IN_FLIGHT = gauge("pacer_lambda_in_flight", &["service"], "Lambda invocations in flight.");
     LAMBDA_UP = gauge("pacer_lambda_up", &["service"], "1 while Lambda is called, 0 while its circuit breaker is open.");
+    LAMBDA_ERRORS = counter(
+        "pacer_lambda_errors_total",
+        &["error"],
+        "What Lambda answered instead of a response: its exception, the reason of a throttle, or the function's failure.",
+    );
     LAMBDA_BILLED = counter(
         "pacer_lambda_billed_gb_seconds_total",
         &["route"],

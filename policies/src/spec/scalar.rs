@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 
 use crate::{
     decide::{Class, Lane},
-    policy::{Arch, ColdStart, Mode, Network, Priority, Queue, Upstream},
+    policy::{Arch, ColdStart, EventFormat, InvokeMode, Mode, Network, Priority, Queue, Upstream},
     problem::did_you_mean,
     units,
 };
@@ -74,8 +74,9 @@ pub(crate) const ARCH: Scalar<Arch> = scalar(arch, Shape::Words(&["arm64", "x86_
 pub(crate) const COLD_START: Scalar<ColdStart> =
     scalar(cold_start, Shape::Words(&["plain", "snapstart", "provisioned"]));
 pub(crate) const BOOLEAN: Scalar<bool> = scalar(boolean, Shape::Boolean);
-pub(crate) const EVENT: Scalar<()> = scalar(event, Shape::Words(&["apigw-v2"]));
-pub(crate) const INVOKE: Scalar<()> = scalar(invoke, Shape::Words(&["buffered"]));
+pub(crate) const EVENT: Scalar<EventFormat> =
+    scalar(event, Shape::Words(&["apigw-v2", "apigw-v1", "alb", "alb-multi-value"]));
+pub(crate) const INVOKE: Scalar<InvokeMode> = scalar(invoke, Shape::Words(&["buffered", "stream"]));
 pub(crate) const COUNT: Scalar<u32> = scalar(count, Shape::Count);
 pub(crate) const POSITIVE: Scalar<f64> = scalar(positive, Shape::Number);
 pub(crate) const DURATION: Scalar<Duration> = scalar(units::duration, DURATION_FORM);
@@ -183,20 +184,18 @@ fn boolean(text: &str) -> Parsed<bool> {
     one_of(text, &[("true", true), ("false", false)])
 }
 
-/// Reads the event format; only one is built.
-fn event(text: &str) -> Parsed<()> {
-    match text {
-        "apigw-v1" | "alb" => Err(format!("`{text}` is not yet supported; write `apigw-v2`")),
-        _ => one_of(text, &[("apigw-v2", ())]),
-    }
+fn event(text: &str) -> Parsed<EventFormat> {
+    let words = [
+        ("apigw-v2", EventFormat::ApigwV2),
+        ("apigw-v1", EventFormat::ApigwV1),
+        ("alb", EventFormat::Alb),
+        ("alb-multi-value", EventFormat::AlbMultiValue),
+    ];
+    one_of(text, &words)
 }
 
-/// Reads how the function is invoked; only one way is built.
-fn invoke(text: &str) -> Parsed<()> {
-    if text == "stream" {
-        return Err("`stream` is not yet supported; write `buffered`".to_owned());
-    }
-    one_of(text, &[("buffered", ())])
+fn invoke(text: &str) -> Parsed<InvokeMode> {
+    one_of(text, &[("buffered", InvokeMode::Buffered), ("stream", InvokeMode::Stream)])
 }
 
 /// Reads a whole number from 1.

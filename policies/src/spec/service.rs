@@ -10,7 +10,7 @@ use super::{
     scalar::{self, Scalar, Shape},
 };
 use crate::{
-    policy::{Arch, ColdStart, Needs, Queue, Upstream},
+    policy::{Arch, ColdStart, EventFormat, InvokeMode, Needs, Queue, Upstream},
     units,
 };
 
@@ -35,6 +35,8 @@ pub(crate) const SNAPSTART_OR_PROVISIONED: &str = "SnapStart and provisioned con
 #[derive(Debug)]
 pub(crate) struct LambdaSpec {
     pub(crate) function: Written<Function>,
+    pub(crate) event: Option<Written<EventFormat>>,
+    pub(crate) invoke: Option<Written<InvokeMode>>,
     pub(crate) cold_start: Option<Written<ColdStart>>,
     pub(crate) max_in_flight: Option<Written<u32>>,
     pub(crate) memory_mib: Option<Written<u32>>,
@@ -121,8 +123,8 @@ impl LambdaSpec {
         if !fields.has("function") {
             fields.missing("function", "write its name or ARN, such as `recognise:live`");
         }
-        fields.value("event", scalar::EVENT);
-        fields.value("invoke", scalar::INVOKE);
+        let event = fields.value("event", scalar::EVENT);
+        let invoke = fields.value("invoke", scalar::INVOKE);
         fields.not_yet("warm_pool");
         let cold_start = match fields.lists_all("cold_start", &["snapstart", "provisioned"]) {
             Some(place) => {
@@ -151,7 +153,16 @@ impl LambdaSpec {
         }
         fields.reserved(&RESERVED);
         fields.done();
-        Some(Self { function: function?, cold_start, max_in_flight, memory_mib, timeout, arch })
+        Some(Self {
+            function: function?,
+            event,
+            invoke,
+            cold_start,
+            max_in_flight,
+            memory_mib,
+            timeout,
+            arch,
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 
 mod connection;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Unsent};
 
 /// How long a connection is kept without a request. Below the shortest common idle timeout of upstreams (Node.js: 5 s),
 /// so that a request rarely meets a connection that its other end is closing.

@@ -9,6 +9,7 @@ use http::{
     uri::PathAndQuery,
 };
 use hyper::body::Body;
+use lambda_event::Format;
 use policies::{
     decide::{self, Facts},
     path,
@@ -133,7 +134,7 @@ pub(super) fn normalise_path(uri: &mut Uri) -> Result<(), Problem> {
 }
 
 /// Returns what rules a lane in or out.
-pub(super) fn facts(parts: &Parts, seen: &Seen, payload: &Payload) -> Facts {
+pub(super) fn facts(parts: &Parts, seen: &Seen, payload: &Payload, format: Format) -> Facts {
     let headers = &parts.headers;
     let body = match payload {
         Payload::Stream(_, body) => Some(body.size_hint().exact()),
@@ -145,7 +146,7 @@ pub(super) fn facts(parts: &Parts, seen: &Seen, payload: &Payload) -> Facts {
         Some(Some(length)) => {
             let query = parts.uri.query().map_or(0, str::len);
             let path = parts.uri.path().len();
-            decide::Body::Encoded(lambda_event::event_size_max(headers, path, query, length))
+            decide::Body::Encoded(format.event_size_max(headers, path, query, length))
         }
     };
     Facts {

@@ -12,6 +12,7 @@ use http::{
 };
 use http_body::Body;
 use hyper::body::Incoming;
+use lambda_event::Format;
 
 use crate::lane::body::{Outgoing, Payload, Progress};
 
@@ -25,6 +26,8 @@ pub(crate) struct Outbound {
     pub(crate) progress: Option<Rc<Progress>>,
     /// Whether running it twice does no harm.
     pub(crate) repeatable: bool,
+    /// The format of its event, if it became one.
+    pub(crate) format: Format,
     /// It came without a `Host`.
     pub(crate) hostless: bool,
     /// Its headers while they are on their way, when it can be sent again: a list is copied in a third of the time of a
@@ -41,7 +44,15 @@ impl Outbound {
         let (head, body) = request.into_parts();
         let payload =
             if body.is_end_stream() { Payload::Empty } else { Payload::Stream(None, body) };
-        Self { head, payload, progress: None, repeatable: false, hostless: false, copied }
+        Self {
+            head,
+            payload,
+            progress: None,
+            repeatable: false,
+            format: Format::ApigwV2,
+            hostless: false,
+            copied,
+        }
     }
 
     /// Makes the request to send. Of what may have to be sent again a copy is kept: a task that was busy did not run it,
@@ -87,7 +98,7 @@ impl Outbound {
     pub(super) fn event_size(&self, length: u64) -> u64 {
         let uri = &self.head.uri;
         let query = uri.query().map_or(0, str::len);
-        lambda_event::event_size_max(&self.head.headers, uri.path().len(), query, length)
+        self.format.event_size_max(&self.head.headers, uri.path().len(), query, length)
     }
 }
 
@@ -110,6 +121,7 @@ mod tests {
             payload,
             progress: None,
             repeatable: false,
+            format: Format::ApigwV2,
             hostless: false,
             copied: Vec::new(),
         }

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::lane::Failure;
 
+/// Seconds after which a client may try again when the lane names none.
+const RETRY_AFTER_DEFAULT: u32 = 1;
+
 /// Why a request is answered by the gateway itself.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -26,7 +29,8 @@ pub(super) struct Problem {
     fault: &'static str,
     detail: &'static str,
     end: End,
-    retry_after: bool,
+    /// In how many seconds the client may try again.
+    retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -37,7 +41,7 @@ impl Problem {
         detail: &'static str,
         end: End,
     ) -> Self {
-        Self { status, code, fault, detail, end, retry_after: false }
+        Self { status, code, fault, detail, end, retry_after: None }
     }
 
     /// The request is not one that HTTP or this gateway allows.
@@ -92,7 +96,7 @@ impl Problem {
             "the bodies that the gateway holds have reached limits.buffered",
             End::Unavailable,
         );
-        problem.retry_after = true;
+        problem.retry_after = Some(RETRY_AFTER_DEFAULT);
         problem
     }
 
@@ -121,7 +125,7 @@ impl Problem {
                     "no lane of the route can take the request now",
                     End::Unavailable,
                 );
-                problem.retry_after = true;
+                problem.retry_after = Some(RETRY_AFTER_DEFAULT);
                 problem
             }
         }
@@ -158,7 +162,9 @@ impl Problem {
             Spill::Connect | Spill::Misconfigured | Spill::Failed => End::LaneFailed,
         };
         let mut problem = Self::new(failure.status, code, fault, failure.detail, end);
-        problem.retry_after = failure.status == StatusCode::SERVICE_UNAVAILABLE;
+        if failure.status == StatusCode::SERVICE_UNAVAILABLE {
+            problem.retry_after = Some(failure.retry_after.unwrap_or(RETRY_AFTER_DEFAULT));
+        }
         problem
     }
 
@@ -170,6 +176,7 @@ impl Problem {
             status: self.status,
             detail: self.detail,
             timed_out: matches!(self.end, End::TimedOut),
+            retry_after: self.retry_after,
         }
     }
 
@@ -193,8 +200,8 @@ impl Problem {
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         reply::explain(response.headers_mut(), &exchange);
         *response.body_mut() = ResponseBody::whole(body, exchange);

@@ -6,19 +6,17 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use lambda_event::report;
 use policies::policy::Timeouts;
-use predictor::outcome::{End, Usage};
+use predictor::outcome::End;
 use tokio::time::Instant;
 
 use super::{
@@ -30,7 +28,7 @@ use crate::lane::{
     body,
     budget::Buffered,
     container::{self, Slot},
-    lambda::Invoked,
+    lambda::{self, Invoked, Streaming},
     pool::Connection,
 };
 
@@ -55,18 +53,53 @@ enum Content {
     Stream,
 }
 
-/// A task's response that is still coming, with what it holds.
+/// A response that is still coming.
 #[derive(Debug)]
 pub(super) struct Stream {
-    body: Incoming,
-    /// Given back by drop.
-    _slot: Slot,
-    connection: Option<Connection>,
+    source: Source,
     /// Its last piece has been taken. Of a body without a length, `is_end_stream` does not tell.
     ended: bool,
     timeouts: Timeouts,
     /// When the next piece must have come; set while waiting for it.
     deadline: Option<Instant>,
+}
+
+/// Where a response comes from, and what it holds there.
+#[derive(Debug)]
+enum Source {
+    /// A task: its slot is given back by drop, its connection when all has been read.
+    Task { body: Incoming, connection: Option<Connection>, _slot: Slot },
+    /// A function.
+    Function(Box<Streaming>),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Self::Task { body, connection: Some(connection), .. } => {
+                connection.poll_frame(body, cx).map_err(|_| Broken::Lane)
+            }
+            Self::Task { connection: None, .. } => Poll::Ready(None),
+            Self::Function(streaming) => {
+                let piece = std::task::ready!(streaming.poll_piece(cx));
+                Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(|()| Broken::Lane)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Task { body, .. } => body.is_end_stream(),
+            Self::Function(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Task { body, .. } => body.size_hint(),
+            Self::Function(_) => SizeHint::default(),
+        }
+    }
 }
 
 impl Reply {
@@ -83,10 +116,9 @@ impl Reply {
             parts.headers.remove(CONTENT_LENGTH);
         }
         head::strip_seen(&mut parts.headers, &seen);
+        let (connection, slot) = (Some(answer.connection), answer.slot);
         exchange.stream = Some(Stream {
-            body,
-            _slot: answer.slot,
-            connection: Some(answer.connection),
+            source: Source::Task { body, connection, _slot: slot },
             ended: false,
             timeouts: attempt.route.timeouts,
             deadline: None,
@@ -95,14 +127,34 @@ impl Reply {
     }
 
     /// A function's response.
-    pub(super) fn from_function(invoked: Invoked) -> Self {
+    pub(super) fn from_function(
+        invoked: Invoked,
+        method: &Method,
+        attempt: &Attempt<'_>,
+        exchange: &mut Exchange,
+    ) -> Self {
+        let bodiless = *method == Method::HEAD
+            || matches!(invoked.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let mut headers = invoked.headers;
         head::strip(&mut headers);
-        Self {
-            status: invoked.status,
-            headers,
-            content: Content::Whole(invoked.body, invoked.buffered),
-        }
+        let content = match invoked.content {
+            lambda::Content::Whole(bytes, buffered, _) => Content::Whole(bytes, Some(buffered)),
+            // What the function writes all the same is read, and counted, in the background.
+            lambda::Content::Streaming(_) if bodiless => {
+                exchange.end = Some(End::Complete);
+                Content::None
+            }
+            lambda::Content::Streaming(streaming) => {
+                exchange.stream = Some(Stream {
+                    source: Source::Function(streaming),
+                    ended: false,
+                    timeouts: attempt.route.timeouts,
+                    deadline: None,
+                });
+                Content::Stream
+            }
+        };
+        Self { status: invoked.status, headers, content }
     }
 
     /// Makes the response that the client is sent.
@@ -159,19 +211,6 @@ pub(super) fn explain(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
-/// Returns what an invocation used: as the adapter reports it, or as seen from here.
-pub(super) fn usage(invoked: &mut Invoked, took: Duration) -> Usage {
-    let number = |name: &HeaderName| invoked.headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
-    let billed_ms = number(&report::BILLED_MS);
-    let mut usage = Usage::estimate(took, number(&report::MEMORY_MB).unwrap_or(invoked.memory_mb));
-    if let Some(billed_ms) = billed_ms {
-        usage.billed_ms = billed_ms;
-        usage.estimated = false;
-    }
-    usage.cold_start = number(&report::COLD_START).map(|cold| cold != 0);
-    usage
-}
-
 /// Answers the health path: 200 while the gateway takes traffic, 503 while it drains.
 pub(super) fn health(draining: bool) -> Response<ResponseBody> {
     let (status, text) = if draining {
@@ -216,8 +255,7 @@ impl ResponseBody {
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some(exchange) = self.exchange.as_deref_mut() else { return Poll::Ready(None) };
         let Some(stream) = &mut exchange.stream else { return Poll::Ready(None) };
-        let Some(connection) = &mut stream.connection else { return Poll::Ready(None) };
-        match connection.poll_frame(&mut stream.body, cx) {
+        match stream.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 stream.deadline = None;
                 if let Some(trailers) = frame.trailers_mut() {
@@ -232,9 +270,9 @@ impl ResponseBody {
                 stream.ended = true;
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(broken))) => {
                 exchange.end = Some(End::LaneFailed);
-                Poll::Ready(Some(Err(Broken::Lane)))
+                Poll::Ready(Some(Err(broken)))
             }
             Poll::Pending => {
                 let total = exchange.arrived + stream.timeouts.total;
@@ -285,7 +323,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::None => true,
             Content::Whole(bytes, _) => bytes.is_empty(),
-            Content::Stream => self.stream().is_none_or(|stream| stream.body.is_end_stream()),
+            Content::Stream => self.stream().is_none_or(|stream| stream.source.is_end_stream()),
         }
     }
 
@@ -294,7 +332,7 @@ impl Body for ResponseBody {
             Content::None => SizeHint::with_exact(0),
             Content::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream => {
-                self.stream().map_or_else(SizeHint::default, |stream| stream.body.size_hint())
+                self.stream().map_or_else(SizeHint::default, |stream| stream.source.size_hint())
             }
         }
     }
@@ -318,11 +356,21 @@ impl Drop for ResponseBody {
             Content::Stream => {}
         }
         let Some(stream) = &mut exchange.stream else { return };
-        // Only a response that was read to its end leaves a connection that the next request can use.
-        if exchange.end.is_none() && (stream.ended || stream.body.is_end_stream()) {
+        let complete = exchange.end.is_none() && (stream.ended || stream.source.is_end_stream());
+        if complete {
             exchange.end = Some(End::Complete);
-            if let Some(connection) = stream.connection.take() {
-                exchange.client.worker.pool.put(connection, now);
+        }
+        match &mut stream.source {
+            // Only a response that was read to its end leaves a connection that the next request can use.
+            Source::Task { connection, .. } => {
+                if let Some(connection) = connection.take().filter(|_| complete) {
+                    exchange.client.worker.pool.put(connection, now);
+                }
+            }
+            Source::Function(streaming) => {
+                if let Some(usage) = streaming.end() {
+                    exchange.outcome.usage += usage;
+                }
             }
         }
     }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     control::{ControlStats, PolicyState, Shared},
-    lane::container::TaskState,
+    lane::{container::TaskState, lambda::LambdaError},
     world::World,
 };
 
@@ -165,6 +165,14 @@ fn workers(page: &mut Page, shards: &[Arc<Shard>]) {
                     sum(&|shard| &shard.spills[from.index()][cause.index()]),
                 );
             }
+        }
+    });
+    page.family(&super::LAMBDA_ERRORS, |family| {
+        for error in 0..LambdaError::COUNT {
+            family.add_counted(
+                &[LambdaError::name_at(error)],
+                sum(&|shard| shard.lambda_errors.at(error)),
+            );
         }
     });
     page.family(&super::ENDS, |family| {

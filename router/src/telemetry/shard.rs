@@ -6,10 +6,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use policies::decide::{Lane, Reason};
-use predictor::outcome::{End, Outcome, Spill};
+use policies::{
+    decide::{Lane, Reason},
+    policy::RouteId,
+};
+use predictor::outcome::{End, Outcome, Spill, Usage};
 
-use crate::world::World;
+use crate::{lane::lambda::LambdaError, world::World};
 
 /// A counter with one writer and any number of readers.
 #[derive(Debug, Default)]
@@ -98,6 +101,28 @@ const fn lane_index(lane: Option<Lane>) -> usize {
     }
 }
 
+/// A counter for each error of Lambda.
+#[derive(Debug)]
+pub(crate) struct LambdaErrors(Box<[Counter]>);
+
+impl Default for LambdaErrors {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(Counter::default).take(LambdaError::COUNT).collect())
+    }
+}
+
+impl LambdaErrors {
+    /// Returns the counter of an error.
+    pub(crate) fn of(&self, error: LambdaError) -> &Counter {
+        &self.0[error.index()]
+    }
+
+    /// Returns the counter of the error at `index`.
+    pub(crate) fn at(&self, index: usize) -> &Counter {
+        &self.0[index]
+    }
+}
+
 /// All counters of one worker, but those of routes.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
@@ -122,6 +147,8 @@ pub(crate) struct Shard {
     pub(crate) connections_open: Counter,
     /// Connections opened to tasks and to Lambda.
     pub(crate) upstream_connections: Counter,
+    /// What Lambda answered instead of a response.
+    pub(crate) lambda_errors: LambdaErrors,
     /// Lines that the access log had to drop because its writer was behind.
     pub(crate) log_dropped: Counter,
 }
@@ -130,6 +157,12 @@ impl Shard {
     /// Makes the shard of a worker, by its number from 0.
     pub(crate) fn new(worker: usize) -> Self {
         Self { worker, ..Self::default() }
+    }
+
+    /// Counts what a call of Lambda used that went on after its request had ended.
+    pub(crate) fn count_usage(&self, route: RouteId, usage: &Usage, world: &World) {
+        let route = world.counters[self.worker].of(Some(route));
+        count_usage(&route.lanes[lane_index(Some(Lane::Lambda))], usage);
     }
 
     /// Counts one finished request, which was served by `world`.
@@ -142,11 +175,7 @@ impl Shard {
         counters.bytes_out.add(outcome.bytes_out);
         if outcome.usage.memory_mb != 0 {
             // Also when Lambda was only tried first, or failed: it bills that too.
-            let counters = &route.lanes[lane_index(Some(Lane::Lambda))];
-            counters
-                .billed_mb_ms
-                .add(u64::from(outcome.usage.billed_ms) * u64::from(outcome.usage.memory_mb));
-            counters.cold_starts.add(u64::from(outcome.usage.cold_start == Some(true)));
+            count_usage(&route.lanes[lane_index(Some(Lane::Lambda))], &outcome.usage);
         }
         if let Some(decision) = &outcome.decision {
             self.reasons[lane_index(decision.lane)][decision.reason.index()].add(1);
@@ -169,6 +198,11 @@ impl Shard {
             route.profiles[usize::from(outcome.size)].bucket(outcome.service_us).add(1);
         }
     }
+}
+
+fn count_usage(counters: &RouteLane, usage: &Usage) {
+    counters.billed_mb_ms.add(u64::from(usage.billed_ms) * u64::from(usage.memory_mb));
+    counters.cold_starts.add(u64::from(usage.cold_start == Some(true)));
 }
 
 /// Tells whether a timeout ended the run. What it took is not known, but it was at least this: leaving such runs out would

@@ -2,7 +2,7 @@
 
 use crate::{
     load::inherit::{Levels, or},
-    policy::{ColdStart, Container, Discovery, Lambda, Probe, Service},
+    policy::{ColdStart, Container, Discovery, EventFormat, InvokeMode, Lambda, Probe, Service},
     spec::{
         common::Common,
         defaults,
@@ -99,6 +99,8 @@ fn lambda(spec: &LambdaSpec) -> Lambda {
     Lambda {
         function: spec.function.value.name.clone(),
         qualifier: spec.function.value.qualifier.clone(),
+        event: or(spec.event.as_ref(), EventFormat::default()),
+        invoke: or(spec.invoke.as_ref(), InvokeMode::default()),
         cold_start: or(spec.cold_start.as_ref(), ColdStart::default()),
         max_in_flight: or(spec.max_in_flight.as_ref(), defaults::MAX_IN_FLIGHT),
         memory_mib: or(spec.memory_mib.as_ref(), defaults::LAMBDA_MEMORY_MIB),

@@ -14,16 +14,27 @@ use tokio::time::Instant;
 /// bounds how late a repaired function is noticed.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Leaves a lane alone after it proved broken, and lets one call through when the rest is over.
+/// What can find out whether a broken lane works again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// A call of Lambda that runs nothing: the break is of the way there, or of permissions.
+    DryRun,
+    /// Only a request: the break is of the function's start.
+    Request,
+}
+
+/// Leaves a lane alone after it proved broken, and has it probed when the rest is over.
 ///
-/// Only failures that say something of the next call count: a function that is missing or cannot be reached. A throttle
-/// or a failed request does not.
+/// Only failures that say something of the next call count: a function that is missing, cannot be reached or cannot
+/// start. A throttle or a failed request does not. Where a dry run can tell, no request pays for the probe; else one does.
 #[derive(Debug)]
 pub(super) struct Breaker {
     since: Instant,
     failures: AtomicU32,
     open_until_ms: AtomicU64,
-    /// One call has been let through to see.
+    /// A dry run can tell whether it works again.
+    dry_run_tells: AtomicBool,
+    /// One call is out to see.
     probing: AtomicBool,
 }
 
@@ -33,6 +44,7 @@ impl Default for Breaker {
             since: Instant::now(),
             failures: AtomicU32::new(0),
             open_until_ms: AtomicU64::new(0),
+            dry_run_tells: AtomicBool::new(false),
             probing: AtomicBool::new(false),
         }
     }
@@ -43,16 +55,26 @@ impl Breaker {
         self.since.elapsed().as_millis() as u64
     }
 
+    /// Tells whether requests may be sent to the lane.
     pub(super) fn is_closed(&self) -> bool {
-        self.failures.load(Relaxed) == 0 || self.open_until_ms.load(Relaxed) <= self.now_ms()
+        self.failures.load(Relaxed) == 0
+            || !self.dry_run_tells.load(Relaxed)
+                && self.open_until_ms.load(Relaxed) <= self.now_ms()
     }
 
-    /// Like [`Breaker::is_closed`], but once a rest is over only one caller gets through until its answer is known.
+    /// Tells whether this request may be sent to the lane: once a rest is over, one is, until its answer is known.
     pub(super) fn lets_through(&self) -> bool {
-        if self.failures.load(Relaxed) == 0 {
-            return true;
-        }
+        self.failures.load(Relaxed) == 0 || !self.dry_run_tells.load(Relaxed) && self.begin_probe()
+    }
+
+    /// Tells whether the caller is to send a dry run now.
+    pub(super) fn wants_dry_run(&self) -> bool {
+        self.failures.load(Relaxed) != 0 && self.dry_run_tells.load(Relaxed) && self.begin_probe()
+    }
+
+    fn begin_probe(&self) -> bool {
         let (until, now) = (self.open_until_ms.load(Relaxed), self.now_ms());
+        // A probe of which nothing is heard, because its client went away, is followed by another one.
         let probing = now + REST.0.as_millis() as u64;
         let mine = until <= now
             && self.open_until_ms.compare_exchange(until, probing, Relaxed, Relaxed).is_ok();
@@ -63,18 +85,20 @@ impl Breaker {
     }
 
     /// Begins a rest, longer each time. One break is seen by many requests at once: the first of them counts.
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self, probe: Probe) {
         let now = self.now_ms();
         let resting = self.failures.load(Relaxed) != 0 && now < self.open_until_ms.load(Relaxed);
         let probing = self.probing.swap(false, Relaxed);
         if resting && !probing {
             return;
         }
+        self.dry_run_tells.store(probe == Probe::DryRun, Relaxed);
         let failures = self.failures.fetch_add(1, Relaxed);
         let rest = REST.0.saturating_mul(1 << failures.min(16)).min(REST.1);
         self.open_until_ms.store(now + rest.as_millis() as u64, Relaxed);
     }
 
+    /// Closes: a call was answered.
     pub(super) fn succeeded(&self) {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
@@ -91,18 +115,32 @@ mod tests {
     async fn a_broken_lane_rests_then_one_call_probes_it() {
         let breaker = Breaker::default();
         assert!(breaker.lets_through());
-        breaker.failed();
+        breaker.failed(Probe::Request);
         assert!(!breaker.is_closed() && !breaker.lets_through());
         tokio::time::advance(REST.0).await;
         assert!(breaker.is_closed());
         assert!(breaker.lets_through(), "one probe");
         assert!(!breaker.lets_through(), "and no second one beside it");
-        breaker.failed();
+        breaker.failed(Probe::Request);
         tokio::time::advance(REST.0).await;
         assert!(!breaker.is_closed(), "the second rest is longer");
         tokio::time::advance(REST.0).await;
         assert!(breaker.lets_through());
         breaker.succeeded();
         assert!(breaker.lets_through() && breaker.lets_through());
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn where_a_dry_run_can_tell_no_request_pays_for_the_probe() {
+        let breaker = Breaker::default();
+        assert!(!breaker.wants_dry_run());
+        breaker.failed(Probe::DryRun);
+        assert!(!breaker.wants_dry_run(), "it rests first");
+        tokio::time::advance(REST.0).await;
+        assert!(!breaker.is_closed() && !breaker.lets_through());
+        assert!(breaker.wants_dry_run());
+        assert!(!breaker.wants_dry_run(), "one is enough");
+        breaker.succeeded();
+        assert!(breaker.is_closed() && breaker.lets_through() && !breaker.wants_dry_run());
     }
 }

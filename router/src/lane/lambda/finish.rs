@@ -7,35 +7,41 @@ use std::{
     time::Duration,
 };
 
-/// A future that is finished in the background when it is dropped early, for `grace` at most.
-pub(super) struct FinishAnyway<F: Future + 'static> {
-    work: Option<Pin<Box<F>>>,
+/// A future that is finished in the background when it is dropped early, for `grace` at most. What came of it then goes to
+/// `late`.
+pub(super) struct FinishAnyway<F: Future + 'static, L: FnOnce(F::Output) + 'static> {
+    work: Option<(Pin<Box<F>>, L)>,
     grace: Duration,
 }
 
-impl<F: Future + 'static> FinishAnyway<F> {
-    pub(super) fn new(work: F, grace: Duration) -> Self {
-        Self { work: Some(Box::pin(work)), grace }
+impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> FinishAnyway<F, L> {
+    pub(super) fn new(work: F, grace: Duration, late: L) -> Self {
+        Self { work: Some((Box::pin(work), late)), grace }
     }
 }
 
-impl<F: Future + 'static> Future for FinishAnyway<F> {
+// The work is behind a pointer, and `late` is never pinned.
+impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Unpin for FinishAnyway<F, L> {}
+
+impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Future for FinishAnyway<F, L> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let work = self.work.as_mut().expect("not polled after it was ready");
+        let (work, _) = self.work.as_mut().expect("not polled after it was ready");
         let output = ready!(work.as_mut().poll(cx));
         self.work = None;
         Poll::Ready(output)
     }
 }
 
-impl<F: Future + 'static> Drop for FinishAnyway<F> {
+impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Drop for FinishAnyway<F, L> {
     fn drop(&mut self) {
-        if let Some(work) = self.work.take() {
+        if let Some((work, late)) = self.work.take() {
             let grace = self.grace;
             tokio::task::spawn_local(async move {
-                let _ = tokio::time::timeout(grace, work).await;
+                if let Ok(output) = tokio::time::timeout(grace, work).await {
+                    late(output);
+                }
             });
         }
     }

@@ -59,30 +59,32 @@ impl SigningKeys {
         }
     }
 
-    /// Signs a POST of `payload` to the path and query in `canonical`.
+    /// Signs a POST of `payload` to the path and query in `canonical`, which carries `option`.
     pub(super) fn sign(
         &self,
         canonical: &str,
         host: &HeaderValue,
         payload: &[u8],
+        option: Option<CallOption>,
         now: SystemTime,
     ) -> Signature {
         // In the second after midnight yesterday's keys may still be here: a signature of yesterday's last second is
         // good then, because AWS allows clocks to differ by five minutes.
         let date = timestamp(seconds(now).clamp(self.day * DAY, (self.day + 1) * DAY - 1));
         let host = host.to_str().unwrap_or_default();
-        let signed = if self.token.is_some() {
-            "host;x-amz-date;x-amz-security-token"
-        } else {
-            "host;x-amz-date"
-        };
-
+        // In alphabetical order, as signing wants them.
+        let mut signed = String::from("host;x-amz-date");
         let mut text = String::with_capacity(512);
         text.extend(["POST\n", canonical, "\nhost:", host, "\nx-amz-date:", &date, "\n"]);
+        if let Some((name, value)) = option.map(CallOption::header) {
+            signed.extend([";", name.as_str()]);
+            text.extend([name.as_str(), ":", value, "\n"]);
+        }
         if let Some((token, _)) = &self.token {
+            signed.push_str(";x-amz-security-token");
             text.extend(["x-amz-security-token:", token, "\n"]);
         }
-        text.extend(["\n", signed, "\n"]);
+        text.extend(["\n", &signed, "\n"]);
         push_hex(&mut text, &Sha256::digest(payload));
         let request_hash = Sha256::digest(&text);
 
@@ -98,7 +100,7 @@ impl SigningKeys {
             "/",
             &self.scope,
             ", SignedHeaders=",
-            signed,
+            &signed,
             ", Signature=",
             &signature,
         ]);
@@ -109,6 +111,7 @@ impl SigningKeys {
         Signature {
             authorization: header(&text),
             date: header(&date),
+            option,
             token: self.token.as_ref().map(|(_, value)| value.clone()),
         }
     }
@@ -119,7 +122,26 @@ impl SigningKeys {
 pub(super) struct Signature {
     authorization: HeaderValue,
     date: HeaderValue,
+    option: Option<CallOption>,
     token: Option<HeaderValue>,
+}
+
+/// What a call may ask for beside a run of the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallOption {
+    /// The end of the log with the answer.
+    LogTail,
+    /// No run: only whether one would be allowed.
+    DryRun,
+}
+
+impl CallOption {
+    const fn header(self) -> (HeaderName, &'static str) {
+        match self {
+            Self::LogTail => (HeaderName::from_static("x-amz-log-type"), "Tail"),
+            Self::DryRun => (HeaderName::from_static("x-amz-invocation-type"), "DryRun"),
+        }
+    }
 }
 
 impl Signature {
@@ -127,20 +149,37 @@ impl Signature {
     pub(super) fn write(self, headers: &mut HeaderMap) {
         headers.insert(AUTHORIZATION, self.authorization);
         headers.insert(DATE, self.date);
+        if let Some((name, value)) = self.option.map(CallOption::header) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         if let Some(token) = self.token {
             headers.insert(TOKEN, token);
         }
     }
 }
 
-/// Returns the path of Invoke for a function, and its canonical form, which is encoded once more (every service but S3).
-pub(super) fn invoke_path(function: &str, qualifier: Option<&str>) -> (Uri, String) {
-    let path = format!("/2015-03-31/functions/{}/invocations", encode(function));
+/// Where a call goes.
+#[derive(Debug)]
+pub(super) struct CallPath {
+    /// Its path and query.
+    pub(super) uri: Uri,
+    /// The same as it is signed: encoded once more (every service but S3).
+    pub(super) canonical: String,
+}
+
+/// Returns the path of Invoke for a function, or of InvokeWithResponseStream.
+pub(super) fn call_path(function: &str, qualifier: Option<&str>, stream: bool) -> CallPath {
+    let (version, verb) = if stream {
+        ("2021-11-15", "response-streaming-invocations")
+    } else {
+        ("2015-03-31", "invocations")
+    };
+    let path = format!("/{version}/functions/{}/{verb}", encode(function));
     let query =
         qualifier.map(|qualifier| format!("Qualifier={}", encode(qualifier))).unwrap_or_default();
     let canonical = format!("{}\n{query}", path.replace('%', "%25"));
     let uri = if query.is_empty() { path } else { format!("{path}?{query}") };
-    (uri.parse().expect("a percent-encoded path is a URI"), canonical)
+    CallPath { uri: uri.parse().expect("a percent-encoded path is a URI"), canonical }
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
@@ -190,14 +229,21 @@ mod tests {
 
     /// AWS's own signer is the reference.
     #[track_caller]
-    fn check(function: &str, qualifier: Option<&str>, token: Option<&str>, at: u64) {
+    fn check(
+        function: &str,
+        qualifier: Option<&str>,
+        option: Option<CallOption>,
+        token: Option<&str>,
+        at: u64,
+    ) {
         let now = UNIX_EPOCH + Duration::from_secs(at);
-        let (uri, canonical) = invoke_path(function, qualifier);
+        let CallPath { uri, canonical } = call_path(function, qualifier, option.is_none());
         let host = HeaderValue::from_static("lambda.eu-west-1.amazonaws.com");
         let ours = SigningKeys::new("AKIDEXAMPLE", "wJalrXUtnFEMI", token, "eu-west-1", now).sign(
             &canonical,
             &host,
             b"{\"a\":1}",
+            option,
             now,
         );
 
@@ -219,10 +265,11 @@ mod tests {
             .unwrap();
         let url = format!("https://lambda.eu-west-1.amazonaws.com{uri}");
         let mut theirs = http::Request::post(&url).body(()).unwrap();
+        let option = option.map(CallOption::header);
         let request = SignableRequest::new(
             "POST",
             &url,
-            std::iter::empty(),
+            option.iter().map(|(name, value)| (name.as_str(), *value)),
             SignableBody::Bytes(b"{\"a\":1}"),
         )
         .unwrap();
@@ -234,14 +281,13 @@ mod tests {
 
     #[test]
     fn signatures_equal_those_of_aws_own_signer() {
-        check("thumb", None, None, 1_795_219_200);
-        check(
-            "arn:aws:lambda:eu-west-1:123456789012:function:thumb",
-            Some("live"),
-            None,
-            1_795_219_199,
-        );
-        check("thumb", Some("12"), Some("FwoGZXIvYXdzEBY/+=token"), 951_868_799);
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:thumb";
+        let (token, tail) = (Some("FwoGZXIvYXdzEBY/+=token"), Some(CallOption::LogTail));
+        check("thumb", None, None, None, 1_795_219_200);
+        check(arn, Some("live"), None, None, 1_795_219_199);
+        check("thumb", Some("12"), None, token, 951_868_799);
+        check("thumb", Some("12"), tail, token, 951_868_799);
+        check("thumb", None, Some(CallOption::DryRun), None, 951_868_799);
     }
 
     #[test]
@@ -255,7 +301,7 @@ mod tests {
             UNIX_EPOCH + Duration::from_secs(midnight - 1),
         );
         let now = UNIX_EPOCH + Duration::from_secs(midnight + 1);
-        let signature = keys.sign("/\n", &HeaderValue::from_static("h"), b"", now);
+        let signature = keys.sign("/\n", &HeaderValue::from_static("h"), b"", None, now);
         assert!(signature.date.to_str().unwrap().ends_with("T235959Z"), "{signature:?}");
     }
 
