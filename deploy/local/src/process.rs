@@ -14,7 +14,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    net::unix::pipe,
     process::{Child, Command},
     sync::watch,
     task::JoinSet,
@@ -56,7 +56,14 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     stop: watch::Sender<Stop>,
     exit: watch::Receiver<Option<Exit>>,
+    output: Output,
+}
+
+/// What the process wrote last.
+#[derive(Clone, Debug)]
+struct Output {
     tail: Arc<Mutex<VecDeque<u8>>>,
+    pipes: [Arc<pipe::Receiver>; 2],
 }
 
 impl Process {
@@ -87,13 +94,17 @@ impl Process {
             .map_err(|e| io::Error::new(e.kind(), format!("could not start `{program}`: {e}")))?;
         let pid =
             child.id().ok_or_else(|| io::Error::other(format!("`{program}` ended at once")))?;
-        let tail = Arc::new(Mutex::new(VecDeque::with_capacity(TAIL_BYTES)));
+        let missing = || io::Error::other(format!("`{program}` has no output"));
+        let stdout = child.stdout.take().ok_or_else(missing)?.into_owned_fd()?;
+        let stderr = child.stderr.take().ok_or_else(missing)?.into_owned_fd()?;
+        let pipe = |end| Ok::<_, io::Error>(Arc::new(pipe::Receiver::from_owned_fd(end)?));
+        let output = Output {
+            tail: Arc::new(Mutex::new(VecDeque::with_capacity(TAIL_BYTES))),
+            pipes: [pipe(stdout)?, pipe(stderr)?],
+        };
         let mut pumps = JoinSet::new();
-        if let Some(stdout) = child.stdout.take() {
-            pumps.spawn(pump(stdout, label.to_owned(), tail.clone()));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            pumps.spawn(pump(stderr, label.to_owned(), tail.clone()));
+        for pipe in &output.pipes {
+            pumps.spawn(pump(pipe.clone(), label.to_owned(), output.tail.clone()));
         }
         let (stop, stop_wanted) = watch::channel(Stop::No);
         let (ended, exit) = watch::channel(None);
@@ -106,7 +117,7 @@ impl Process {
             })
             .await;
         });
-        Ok(Self { pid, stop, exit, tail })
+        Ok(Self { pid, stop, exit, output })
     }
 
     /// Waits for the end of the process.
@@ -133,12 +144,27 @@ impl Process {
 
     /// Forgets the output so far.
     pub(crate) fn clear_tail(&self) {
-        lock(&self.tail).clear();
+        lock(&self.output.tail).clear();
     }
 
-    /// The last output since [`Process::clear_tail`], at most 4 KB.
-    pub(crate) fn tail(&self) -> Vec<u8> {
-        lock(&self.tail).iter().copied().collect()
+    /// The last output since [`Process::clear_tail`], at most 4 KB, with all that is in the pipes by now.
+    pub(crate) async fn tail(&self) -> Vec<u8> {
+        let settled = async {
+            loop {
+                {
+                    // Nothing is between pipe and tail while this is held.
+                    let tail = lock(&self.output.tail);
+                    let waiting = |pipe: &Arc<_>| rustix::io::ioctl_fionread(pipe).unwrap_or(0);
+                    if self.output.pipes.iter().all(|pipe| waiting(pipe) == 0) {
+                        return tail.iter().copied().collect();
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        // Not for ever: a process may write without end.
+        let settled = tokio::time::timeout(LAST_WORDS, settled).await;
+        settled.unwrap_or_else(|_| lock(&self.output.tail).iter().copied().collect())
     }
 }
 
@@ -207,16 +233,26 @@ impl Exit {
 }
 
 /// Copies output to the log and the tail. The pipe is always read, so that no child blocks on a full one.
-async fn pump(mut from: impl AsyncRead + Unpin, label: String, tail: Arc<Mutex<VecDeque<u8>>>) {
+async fn pump(from: Arc<pipe::Receiver>, label: String, tail: Arc<Mutex<VecDeque<u8>>>) {
     let mut buffer = vec![0; 8192];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let bytes = &buffer[..length];
-        for line in String::from_utf8_lossy(bytes).lines() {
+    while from.readable().await.is_ok() {
+        let length = {
+            // Read and kept in one step, so that who looks at the tail misses nothing.
+            let mut tail = lock(&tail);
+            match from.try_read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) => {
+                    tail.extend(&buffer[..length]);
+                    let excess = tail.len().saturating_sub(TAIL_BYTES);
+                    tail.drain(..excess);
+                    length
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => return,
+            }
+        };
+        for line in String::from_utf8_lossy(&buffer[..length]).lines() {
             tracing::debug!(from = %label, "{line}");
         }
-        let mut tail = lock(&tail);
-        tail.extend(bytes);
-        let excess = tail.len().saturating_sub(TAIL_BYTES);
-        tail.drain(..excess);
     }
 }

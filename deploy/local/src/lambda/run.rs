@@ -152,12 +152,14 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job, seat: Seat, caller: Calle
         beginning,
         memory_used_mib: usage::of(environment.process.pid).map(|u| u.memory_mib),
         error: result.as_ref().err().map(|e| e.kind().to_owned()),
-        output: environment.process.tail(),
+        output: Vec::new(),
     };
-    let outcome = Outcome { result, report };
+    let mut outcome = Outcome { result, report };
     record(&function, &outcome);
     // Environment and place are given back before the answer, so that the caller's next request finds both.
-    if let Ok(ready) = tokio::time::timeout(NEXT_WAIT, environment.ready()).await {
+    let ready = tokio::time::timeout(NEXT_WAIT, environment.ready()).await;
+    outcome.report.output = environment.process.tail().await;
+    if let Ok(ready) = ready {
         give_back(&function, &version, environment, ready);
         drop(seat.place);
         caller.end(Ok(outcome)).await;
