@@ -20,7 +20,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(crate) use self::views::{BeliefView, FREE, lanes};
+pub(crate) use self::views::{BeliefView, FREE, duration, lanes};
 use crate::control::Shared;
 
 /// What the admin API reads.
@@ -33,8 +33,8 @@ const DECISIONS: usize = 50;
 const INDEX: &str = "\
 pacer admin API; everything here only reads
 
-/status            uptime, discovery, credentials
-/services          lanes, tasks, slots, queues
+/status            policy and its reloads, uptime, discovery, credentials
+/services          lanes, tasks, slots, queues, the last minute
 /routes            routes in the order in which they win, and what is believed of each
 /decisions?limit=50  the last requests, newest first, and why each went where it went
 /policy            the policy in force
@@ -58,7 +58,7 @@ fn router(state: AdminState) -> Router {
         )
         .route(
             "/services",
-            get(async |State(shared): State<AdminState>| pretty(&views::services(&shared.world()))),
+            get(async |State(shared): State<AdminState>| pretty(&views::services(&shared))),
         )
         .route(
             "/routes",

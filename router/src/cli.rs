@@ -3,11 +3,14 @@
 //! Exit codes: 0 when all went well, 1 when something failed or a policy has problems, 2 when the command was not
 //! understood. What a command finds goes to standard output; errors and logs go to standard error.
 
+mod admin;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod explain;
+mod iam;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -38,6 +41,10 @@ enum Command {
     Schema,
     /// Tell where a request would go, and why.
     Explain(explain::Args),
+    /// Tell how a running gateway is.
+    Status(status::Args),
+    /// Print the permissions that Pacer needs on AWS.
+    Iam(iam::Args),
     /// Run gateway, cloud, workload and load on this machine.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -65,6 +72,8 @@ pub(crate) fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Iam(args) => iam::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "demo")]

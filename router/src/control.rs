@@ -7,6 +7,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod discover;
+mod lately;
 pub(crate) mod learn;
 pub(crate) mod probe;
 pub(crate) mod reload;
@@ -33,6 +34,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
+pub(crate) use self::lately::Lately;
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 use self::{
     credentials::{Aws, Keys, Renewal},
@@ -231,6 +233,7 @@ impl Control {
         if beliefs.is_some() || keys.is_some() || lists.is_some() {
             self.publish(beliefs, keys, lists);
         }
+        self.shared.look(now);
         self.shared.stats().tell(self.fleets.values(), &self.keys);
     }
 

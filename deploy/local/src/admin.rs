@@ -122,6 +122,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
             get(|State(shared): State<Arc<Shared>>| async move { Json(state(&shared)) }),
         )
         .route(
+            "/_local/calls",
+            get(|State(shared): State<Arc<Shared>>| async move { Json(shared.calls.all()) }),
+        )
+        .route(
             "/_local/bill",
             get(|State(shared): State<Arc<Shared>>| async move { Json(bill(&shared)) }),
         )

@@ -29,6 +29,7 @@ mod admin;
 mod aws_json;
 mod bill;
 mod bucket;
+mod calls;
 mod clock;
 pub mod config;
 mod ecs;
@@ -106,6 +107,7 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         work: Tasks::default(),
         processes: Tasks::default(),
         address: OnceLock::new(),
+        calls: calls::Calls::default(),
     });
     let router = Router::new()
         .route("/", post(aws_json::handle))
@@ -113,6 +115,7 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         .merge(lambda::api::routes())
         .merge(admin::routes())
         .fallback(|| async { (StatusCode::NOT_FOUND, "the local cloud has no such path\n") })
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), calls::record))
         .with_state(shared.clone());
     let server = Server::bind(listen, router).await;
     let server = server.with_context(|| {
@@ -190,6 +193,7 @@ struct Shared {
     /// Supervisors of processes, which outlive the work that needed them until the process has ended.
     processes: Tasks,
     address: OnceLock<SocketAddr>,
+    calls: calls::Calls,
 }
 
 impl Shared {

@@ -82,6 +82,12 @@ async fn services_show_their_lanes() {
         "up": true,
         "usable": false
       },
+      "lately": {
+        "errors": 0,
+        "p99_at_most_ms": null,
+        "requests": 0,
+        "seconds": 0
+      },
       "mode": "observe",
       "name": "film"
     }

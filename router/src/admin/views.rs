@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    control::{DiscoveryState, Shared},
+    control::{DiscoveryState, Lately, Shared},
     lane::container::{TaskState, Tasks},
     telemetry::{access_log::rfc3339, exposition::state_name},
     world::{SIZES, World},
@@ -87,7 +87,8 @@ pub(super) fn status(shared: &Shared) -> Value {
 }
 
 /// Returns each service's lanes as they are now.
-pub(super) fn services(world: &World) -> Value {
+pub(super) fn services(shared: &Shared) -> Value {
+    let world = shared.world();
     let services = world.policy.services.iter().zip(&world.endpoints);
     let services = services.map(|(service, endpoints)| {
         let lambda =
@@ -105,9 +106,19 @@ pub(super) fn services(world: &World) -> Value {
             "mode": mode(service.mode),
             "lambda": lambda,
             "container": endpoints.tasks.as_deref().map(container),
+            "lately": lately(&shared.lately(&service.name)),
         })
     });
     services.collect()
+}
+
+fn lately(lately: &Lately) -> Value {
+    json!({
+        "seconds": lately.over.as_secs(),
+        "requests": lately.counted.requests,
+        "errors": lately.counted.errors,
+        "p99_at_most_ms": lately.counted.quantile_at_most_us(0.99).map(milliseconds),
+    })
 }
 
 fn container(tasks: &Tasks) -> Value {

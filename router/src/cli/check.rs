@@ -141,7 +141,7 @@ fn table(text: &mut String, policy: &Policy) -> fmt::Result {
 }
 
 /// Returns a number with its noun: `1 route`, `2 routes`.
-fn counted(n: usize, noun: &str) -> String {
+pub(super) fn counted(n: usize, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{s}")
 }

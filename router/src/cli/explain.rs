@@ -86,6 +86,10 @@ impl Request {
             headers.insert(http::header::CONTENT_LENGTH, args.body_size.into());
         }
         let path = args.url.path();
+        // `foo` is read as a host: what was meant begins with a slash.
+        if args.url.scheme().is_none() && path.is_empty() {
+            bail!("`{0}` is no path: write `/{0}`, or a whole URL such as `http://{0}/`", args.url);
+        }
         let path = policies::path::normal(path)
             .with_context(|| format!("no gateway takes the path `{path}`"))?;
         let named = args.host.as_deref().or(args.url.authority().map(http::uri::Authority::as_str));

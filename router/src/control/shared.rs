@@ -13,9 +13,13 @@ use std::{
 
 use policies::policy::Policy;
 use predictor::outcome::Outcome;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-use super::{credentials::Keys, discover::Fleet};
+use super::{
+    credentials::Keys,
+    discover::Fleet,
+    lately::{Lately, Looks},
+};
 use crate::{
     telemetry::{series::Series, shard::Shard},
     world::World,
@@ -37,6 +41,7 @@ pub(crate) struct Shared {
     series: Mutex<Series>,
     policies: Mutex<VecDeque<(u32, Arc<Policy>)>>,
     state: Mutex<PolicyState>,
+    looks: Mutex<Looks>,
     started: SystemTime,
 }
 
@@ -80,6 +85,7 @@ impl Shared {
             series: Mutex::new(Series::of(&first)),
             policies: Mutex::new([(first.generation, first.policy.clone())].into()),
             state: Mutex::new(state),
+            looks: Mutex::default(),
             started: SystemTime::now(),
         }
     }
@@ -103,6 +109,16 @@ impl Shared {
     pub(crate) fn policy(&self, generation: u32) -> Option<Arc<Policy>> {
         let policies = lock(&self.policies);
         policies.iter().find(|(number, _)| *number == generation).map(|(_, policy)| policy.clone())
+    }
+
+    /// Returns what became of a service's requests in the last minute.
+    pub(crate) fn lately(&self, service: &str) -> Lately {
+        lock(&self.looks).lately(service, &self.series(), Instant::now())
+    }
+
+    /// Looks at the counters when that is due, for [`Shared::lately`].
+    pub(super) fn look(&self, now: Instant) {
+        lock(&self.looks).look(&self.series(), now);
     }
 
     /// Returns how the policy in force came to be.

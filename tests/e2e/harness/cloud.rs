@@ -70,6 +70,12 @@ impl Cloud {
         Wire::connect(self.address).await.ask("GET", "/_local/state", &[], b"").await.json()
     }
 
+    /// Which calls of AWS's APIs were made, and how often.
+    pub(crate) async fn calls(&self) -> serde_json::Map<String, Value> {
+        let answer = Wire::connect(self.address).await.ask("GET", "/_local/calls", &[], b"").await;
+        answer.json().as_object().cloned().expect("it is an object")
+    }
+
     /// What it bills.
     pub(crate) async fn bill(&self) -> Value {
         Wire::connect(self.address).await.ask("GET", "/_local/bill", &[], b"").await.json()

@@ -63,6 +63,7 @@ fn without_a_gateway_the_prior_is_used_and_said_so() {
 fn what_cannot_be_explained_says_why() {
     for (arguments, expected) in [
         (["--url", "/nothing"].as_slice(), "no route matches GET /nothing"),
+        (&["--url", "foo"], "`foo` is no path: write `/foo`"),
         (&["--url", "/thumb"], "no route matches GET /thumb"),
         (&["--url", "/a/../../b"], "/a/../../b"),
         (&["--url", "/render", "--header", "no-colon"], "NAME:VALUE"),

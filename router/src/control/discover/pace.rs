@@ -63,6 +63,11 @@ impl Pace {
         }
     }
 
+    /// Sets the next turn, also where there was to be none.
+    pub(super) fn turn_at(&mut self, at: Instant) {
+        self.at = Some(at);
+    }
+
     /// Returns how many turns succeeded.
     pub(super) fn turns(&self) -> u32 {
         self.turns

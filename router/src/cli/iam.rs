@@ -1,0 +1,347 @@
+//! `pacer iam`: prints the permissions that each role needs, scoped to what the policy names.
+//!
+//! Three roles: `serve` is what traffic needs, `control` what finding tasks and reading functions needs (a gateway that
+//! runs as one process has both), `operator` what a person needs who looks, publishes and scales. Whatever AWS lets be
+//! scoped is; an account that the policy does not name is `*` unless given.
+
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use policies::policy::{Discovery, Policy};
+use serde_json::{Value, json};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The policy's main file; without one, nothing is scoped.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<String>,
+    /// Who is to be permitted.
+    #[arg(long, value_enum, default_value_t = Role::Serve)]
+    role: Role,
+    /// The account, where the policy names functions and clusters without one.
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// Traffic: invokes the functions.
+    Serve,
+    /// Beside traffic: finds tasks, reads what functions are set to.
+    Control,
+    /// A person: looks, publishes versions, scales.
+    Operator,
+}
+
+/// What a person may do with a function.
+const FUNCTION_OPERATIONS: [&str; 14] = [
+    "lambda:CreateAlias",
+    "lambda:DeleteProvisionedConcurrencyConfig",
+    "lambda:GetAlias",
+    "lambda:GetFunction",
+    "lambda:GetFunctionConcurrency",
+    "lambda:GetFunctionConfiguration",
+    "lambda:GetProvisionedConcurrencyConfig",
+    "lambda:InvokeFunction",
+    "lambda:ListAliases",
+    "lambda:ListVersionsByFunction",
+    "lambda:PublishVersion",
+    "lambda:PutFunctionConcurrency",
+    "lambda:PutProvisionedConcurrencyConfig",
+    "lambda:UpdateAlias",
+];
+
+/// Prints the role's permissions.
+///
+/// # Errors
+/// When the policy has problems, or calls nothing of AWS in this role.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let policy = args.policy.as_deref().map(super::load_policy).transpose()?;
+    let names = match &policy {
+        Some(read) => Names::of(&read.loaded.policy, args.account.as_deref()),
+        None => Names::any(),
+    };
+    let statements = statements(args.role, &names);
+    ensure!(!statements.is_empty(), "this policy calls nothing of AWS in that role");
+    if policy.is_some() && names.any_account {
+        eprintln!("pacer: the policy names no account, so `*` stands for it; give --account ID");
+    }
+    println!("{:#}", json!({ "Version": "2012-10-17", "Statement": statements }));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the policy calls, as ARNs.
+#[derive(Debug, Default)]
+struct Names {
+    /// As they are invoked: with their alias or version.
+    functions: Vec<String>,
+    clusters: Vec<String>,
+    services: Vec<String>,
+    tasks: Vec<String>,
+    /// Where task state change events come from.
+    queues: Vec<String>,
+    /// An account is not known.
+    any_account: bool,
+}
+
+impl Names {
+    fn any() -> Self {
+        let all = || vec!["*".to_owned()];
+        Self {
+            functions: all(),
+            clusters: all(),
+            services: all(),
+            tasks: all(),
+            queues: all(),
+            any_account: true,
+        }
+    }
+
+    fn of(policy: &Policy, account: Option<&str>) -> Self {
+        let region = policy.region.as_deref().unwrap_or("*");
+        let partition = match region.split('-').take(2).collect::<Vec<_>>()[..] {
+            ["cn", _] => "aws-cn",
+            ["us", "gov"] => "aws-us-gov",
+            _ => "aws",
+        };
+        let mut names = Self::default();
+        let mut account = |named: Option<&str>| {
+            let account = named.or(account).unwrap_or("*").to_owned();
+            names.any_account |= account == "*";
+            account
+        };
+        let (mut functions, mut clusters, mut services, mut tasks, mut queues) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for service in &policy.services {
+            if let Some(lambda) = &service.lambda {
+                let qualifier = lambda.qualifier.as_ref().map(|qualifier| format!(":{qualifier}"));
+                let qualifier = qualifier.unwrap_or_default();
+                let parts: Vec<&str> = lambda.function.split(':').collect();
+                let function = match parts[..] {
+                    ["arn", ..] => lambda.function.to_string(),
+                    [named, "function", name] => {
+                        format!(
+                            "arn:{partition}:lambda:{region}:{}:function:{name}",
+                            account(Some(named))
+                        )
+                    }
+                    _ => format!(
+                        "arn:{partition}:lambda:{region}:{}:function:{}",
+                        account(None),
+                        lambda.function
+                    ),
+                };
+                functions.push(function + &qualifier);
+            }
+            let discovery = service.container.as_ref().map(|container| &container.discovery);
+            if let Some(Discovery::Ecs { cluster, service, events, .. }) = discovery {
+                // `arn:aws:ecs:REGION:ACCOUNT:cluster/NAME`, or the name.
+                let named = cluster.split(':').nth(4).map(str::to_owned);
+                let account = account(named.as_deref());
+                let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
+                let service = service.rsplit('/').next().unwrap_or(service);
+                let arn = |what: &str| format!("arn:{partition}:ecs:{region}:{account}:{what}");
+                clusters.push(arn(&format!("cluster/{cluster}")));
+                services.push(arn(&format!("service/{cluster}/{service}")));
+                tasks.push(arn(&format!("task/{cluster}/*")));
+                // `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`
+                queues.extend(events.iter().filter_map(|queue| {
+                    let mut parts = queue.url.rsplit('/');
+                    let (name, account) = (parts.next()?, parts.next()?);
+                    Some(format!("arn:{partition}:sqs:{region}:{account}:{name}"))
+                }));
+            }
+        }
+        for list in [&mut functions, &mut clusters, &mut services, &mut tasks, &mut queues] {
+            list.sort();
+            list.dedup();
+        }
+        Self { functions, clusters, services, tasks, queues, ..names }
+    }
+
+    /// The functions themselves and all their versions and aliases.
+    fn whole_functions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for function in &self.functions {
+            // `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`
+            let whole = function.split(':').take(7).collect::<Vec<_>>().join(":");
+            if whole != "*" {
+                all.push(format!("{whole}:*"));
+            }
+            all.push(whole);
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+fn statements(role: Role, names: &Names) -> Vec<Value> {
+    let statement = |id: &str, actions: &[&str], resources: &[String]| {
+        let some = !resources.is_empty();
+        some.then(
+            || json!({ "Sid": id, "Effect": "Allow", "Action": actions, "Resource": resources }),
+        )
+    };
+    let list_tasks = || {
+        // Of ListTasks AWS scopes the cluster only, and by a condition (Service Authorization Reference, ECS).
+        let mut list = statement("ListTasks", &["ecs:ListTasks"], &names.clusters)?;
+        list["Resource"] = "*".into();
+        if names.clusters != ["*"] {
+            list["Condition"] = json!({ "ArnEquals": { "ecs:cluster": names.clusters } });
+        }
+        Some(list)
+    };
+    let statements = match role {
+        Role::Serve => {
+            // InvokeWithResponseStream asks for the same permission (Lambda API reference).
+            vec![statement("Invoke", &["lambda:InvokeFunction"], &names.functions)]
+        }
+        Role::Control => vec![
+            list_tasks(),
+            statement("DescribeTasks", &["ecs:DescribeTasks"], &names.tasks),
+            statement("DescribeServices", &["ecs:DescribeServices"], &names.services),
+            // Deleting a batch asks for the permission to delete (SQS API permissions reference).
+            statement("TaskEvents", &["sqs:DeleteMessage", "sqs:ReceiveMessage"], &names.queues),
+            statement("ReadFunctions", &["lambda:GetFunctionConfiguration"], &names.functions),
+        ],
+        Role::Operator => vec![
+            statement("Functions", &FUNCTION_OPERATIONS, &names.whole_functions()),
+            list_tasks(),
+            statement(
+                "Tasks",
+                &["ecs:DescribeTasks", "ecs:StopTask", "ecs:UpdateTaskProtection"],
+                &names.tasks,
+            ),
+            statement("Services", &["ecs:DescribeServices", "ecs:UpdateService"], &names.services),
+        ],
+    };
+    statements.into_iter().flatten().collect()
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_account.then(|| text.to_owned()).ok_or("expected twelve digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn check(role: Role, account: Option<&str>) -> String {
+        let ecs = "ecs: { cluster: prod, service: film, port: 80, events: 'https://sqs.eu-west-1.amazonaws.com/123456789012/tasks' }";
+        let text = fixture::POLICY
+            .replace("upstreams: [\"http://127.0.0.1:9000\"]", ecs)
+            .replace("service: film, port", "service: films, port");
+        let names = Names::of(&fixture::policy(&text), account);
+        format!("{:#}", Value::from(statements(role, &names)))
+    }
+
+    #[test]
+    fn traffic_may_invoke_the_functions_of_the_policy_and_nothing_else() {
+        insta::assert_snapshot!(check(Role::Serve, Some("123456789012")), @r#"
+        [
+          {
+            "Action": [
+              "lambda:InvokeFunction"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:lambda:eu-west-1:123456789012:function:film:live"
+            ],
+            "Sid": "Invoke"
+          }
+        ]
+        "#);
+    }
+
+    #[test]
+    fn control_reads() {
+        insta::assert_snapshot!(check(Role::Control, None), @r#"
+        [
+          {
+            "Action": [
+              "ecs:ListTasks"
+            ],
+            "Condition": {
+              "ArnEquals": {
+                "ecs:cluster": [
+                  "arn:aws:ecs:eu-west-1:*:cluster/prod"
+                ]
+              }
+            },
+            "Effect": "Allow",
+            "Resource": "*",
+            "Sid": "ListTasks"
+          },
+          {
+            "Action": [
+              "ecs:DescribeTasks"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:ecs:eu-west-1:*:task/prod/*"
+            ],
+            "Sid": "DescribeTasks"
+          },
+          {
+            "Action": [
+              "ecs:DescribeServices"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:ecs:eu-west-1:*:service/prod/films"
+            ],
+            "Sid": "DescribeServices"
+          },
+          {
+            "Action": [
+              "sqs:DeleteMessage",
+              "sqs:ReceiveMessage"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:sqs:eu-west-1:123456789012:tasks"
+            ],
+            "Sid": "TaskEvents"
+          },
+          {
+            "Action": [
+              "lambda:GetFunctionConfiguration"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:lambda:eu-west-1:*:function:film:live"
+            ],
+            "Sid": "ReadFunctions"
+          }
+        ]
+        "#);
+    }
+
+    #[test]
+    fn an_operator_publishes_and_scales() {
+        let text = check(Role::Operator, Some("123456789012"));
+        for part in [
+            "lambda:PublishVersion",
+            "ecs:UpdateService",
+            "\"arn:aws:lambda:eu-west-1:123456789012:function:film:*\"",
+            "\"arn:aws:lambda:eu-west-1:123456789012:function:film\"",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    }
+
+    #[test]
+    fn arns_and_partitions_are_kept() {
+        let arn = "arn:aws-cn:lambda:cn-north-1:123456789012:function:film";
+        let text = fixture::POLICY
+            .replace("eu-west-1", "cn-north-1")
+            .replace("function: film:live", &format!("function: '{arn}:live'"));
+        let names = Names::of(&fixture::policy(&text), None);
+        assert_eq!(names.functions, [format!("{arn}:live")]);
+        assert!(!names.any_account);
+        assert_eq!(names.whole_functions(), [arn.to_owned(), format!("{arn}:*")]);
+    }
+}

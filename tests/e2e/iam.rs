@@ -1,0 +1,139 @@
+//! `pacer iam`: every call that is made is permitted by the role of whoever makes it, and by no role that should not.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::harness::{Cloud, Gateway, cloud::SCRIPTED, gateway::Setup, process::run, until};
+
+/// The local cloud's account and region.
+const LAMBDA: &str = "arn:aws:lambda:eu-west-1:000000000000:function:";
+
+/// What a role permits: pairs of an action and a pattern of ARNs.
+async fn role(policy: &str, role: &str) -> Vec<(String, String)> {
+    let arguments = ["iam", "--account", "000000000000", "--role", role, "--policy", policy];
+    let ended = run(arguments).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let document: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
+    let texts = |value: &Value| -> Vec<String> {
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        value.as_array().map_or_else(|| vec![text(value)], |list| list.iter().map(text).collect())
+    };
+    let mut permits = Vec::new();
+    for statement in document["Statement"].as_array().expect("statements") {
+        assert_eq!(statement["Effect"], "Allow");
+        for action in texts(&statement["Action"]) {
+            assert!(!action.contains('*'), "{action}");
+            permits
+                .extend(texts(&statement["Resource"]).into_iter().map(|arn| (action.clone(), arn)));
+        }
+    }
+    permits
+}
+
+/// The action of a call that the cloud recorded, and the function that it was made for.
+fn action(call: &str) -> (String, Option<String>) {
+    if let Some(operation) = call.strip_prefix("AmazonEC2ContainerServiceV20141113.") {
+        return (format!("ecs:{operation}"), None);
+    }
+    let (method, target) = call.split_once(' ').expect("a method and a path");
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let qualifier = query.split('&').find_map(|pair| pair.strip_prefix("Qualifier="));
+    let qualifier = qualifier.map_or_else(String::new, |qualifier| format!(":{qualifier}"));
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let action = match (method, &parts[..]) {
+        ("POST", [_, "functions", _, "invocations" | "response-streaming-invocations"]) => {
+            "InvokeFunction"
+        }
+        ("GET", [_, "functions", _, "configuration"]) => "GetFunctionConfiguration",
+        ("GET", [_, "functions", _, "concurrency"]) => "GetFunctionConcurrency",
+        ("GET", [_, "functions", _, "provisioned-concurrency"]) => {
+            "GetProvisionedConcurrencyConfig"
+        }
+        ("GET", [_, "functions", _, "aliases", _]) => "GetAlias",
+        ("GET", [_, "functions", _]) => "GetFunction",
+        ("GET", [_, "account-settings"]) => "GetAccountSettings",
+        _ => panic!("a call that no role is known for: {call}"),
+    };
+    let function = parts.get(2).map(|name| format!("{LAMBDA}{name}{qualifier}"));
+    (format!("lambda:{action}"), function)
+}
+
+fn permits(role: &[(String, String)], action: &str, arn: Option<&str>) -> bool {
+    role.iter().any(|(permitted, pattern)| {
+        permitted == action
+            && arn.is_none_or(|arn| match pattern.strip_suffix('*') {
+                Some(prefix) => arn.starts_with(prefix),
+                None => arn == pattern,
+            })
+    })
+}
+
+#[tokio::test]
+async fn every_call_that_is_made_is_permitted_to_its_role() {
+    let command = format!("['{SCRIPTED}', task]");
+    let cloud = Cloud::start(
+        &format!(
+            "functions:\n  web: {{ command: ['{SCRIPTED}', function], qualifiers: [live] }}\n\
+             clusters:\n  prod:\n    services:\n      web: {{ command: {command}, desired: 1, start_lag: 1s }}\n"
+        ),
+        5,
+    )
+    .await;
+    let policy = format!(
+        "endpoint_url: {}\n\
+         services:\n  web:\n    lambda: {{ function: 'web:live', assume: {{ timeout: 30s }} }}\n    \
+         container:\n      ecs: {{ cluster: prod, service: web, port: 8080 }}\n      \
+         requests_per_task: 2\n      probe: {{ path: /health, interval: 200ms }}\n\
+         routes:\n  - {{ match: {{ path: /lambda }}, service: web, lanes: [lambda] }}\n  \
+         - {{ match: {{}}, service: web, lanes: [container] }}\n",
+        cloud.url()
+    );
+    let setup = Setup { wait_ready: false, ..Setup::default() };
+    let gateway = Gateway::start_with(&policy, setup).await;
+    gateway.until_metric("pacer_tasks", &[("state", "ready")], 1.0).await;
+    until("Lambda answers", async || (gateway.get("/lambda").await.status() == 200).then_some(()))
+        .await;
+    assert_eq!(gateway.get("/").await.status(), 200);
+
+    let file = gateway.directory().join("policy.yaml").display().to_string();
+    let (serve, control) = (role(&file, "serve").await, role(&file, "control").await);
+    let calls = cloud.calls().await;
+    let mut made = BTreeSet::new();
+    for call in calls.keys() {
+        let (action, arn) = action(call);
+        let arn = arn.as_deref();
+        let traffic = action == "lambda:InvokeFunction";
+        assert_eq!(permits(&serve, &action, arn), traffic, "serve, {call}: {serve:?}");
+        assert_eq!(permits(&control, &action, arn), !traffic, "control, {call}: {control:?}");
+        made.insert(action);
+    }
+    for expected in ["lambda:InvokeFunction", "ecs:ListTasks", "ecs:DescribeTasks"] {
+        assert!(made.contains(expected), "no {expected} in {made:?}");
+    }
+    let other = format!("{LAMBDA}other:live");
+    assert!(!permits(&serve, "lambda:InvokeFunction", Some(&other)));
+
+    // What a person does, as these tests do it.
+    let operator = role(&file, "operator").await;
+    cloud.scale(0).await;
+    for call in cloud.calls().await.keys() {
+        let (action, arn) = action(call);
+        assert!(permits(&operator, &action, arn.as_deref()), "operator, {call}: {operator:?}");
+    }
+    drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_calls_nothing_of_aws_needs_nothing() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("policy.yaml");
+    let policy = "version: 1\nservices: { a: { container: { upstreams: [http://a], requests_per_task: 1 } } }\n\
+                  routes: [{ match: {}, service: a }]\n";
+    std::fs::write(&file, policy).unwrap();
+    let file = file.display().to_string();
+    let ended = run(["iam", "--policy", &file]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("calls nothing of AWS"), "{}", ended.stderr);
+}
