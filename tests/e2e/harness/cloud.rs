@@ -92,10 +92,18 @@ impl Cloud {
         .await
     }
 
-    /// Sets the desired count of the service `prod/web`, as anybody with credentials would.
+    /// Sets the desired count of the service `prod/web`.
     pub(crate) async fn scale(&self, desired: u32) {
-        let body = json!({ "cluster": "prod", "service": "web", "desiredCount": desired });
-        let body = body.to_string();
+        self.update(json!({ "desiredCount": desired })).await;
+    }
+
+    /// Calls UpdateService of `prod/web` with `change`, as anybody with credentials would.
+    pub(crate) async fn update(&self, change: Value) -> Value {
+        let mut ask = json!({ "cluster": "prod", "service": "web" });
+        for (name, value) in change.as_object().expect("a change is an object") {
+            ask[name] = value.clone();
+        }
+        let body = ask.to_string();
         let target = "AmazonEC2ContainerServiceV20141113.UpdateService";
         let host = self.address.to_string();
         let mut headers = vec![
@@ -126,6 +134,7 @@ impl Cloud {
         let mut wire = Wire::connect(self.address).await;
         let answer = wire.ask("POST", "/", &headers, body.as_bytes()).await;
         assert_eq!(answer.status(), 200, "{answer:?}");
+        answer.json()["service"].clone()
     }
 
     /// Ends it, and all that runs on it.
