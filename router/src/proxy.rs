@@ -154,7 +154,8 @@ fn decide_lane(attempt: &Attempt<'_>, service: &Service, size: u8, facts: &Facts
     let waiting = endpoints.tasks.as_ref().map_or(0, |tasks| tasks.waiting());
     let states = LaneStates {
         lambda: LambdaState {
-            up: keys.is_some() && function.is_some_and(|function| function.is_up()),
+            up: keys.is_some()
+                && function.is_some_and(|function| function.is_up_for(attempt.has_only_lambda())),
             in_flight: function.map_or(0, |function| function.in_flight()),
         },
         // Whoever waits has the next free slot: none is free for this one.
@@ -191,7 +192,7 @@ async fn dispatch(
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
-        let next = next_lane(attempt, decision, lane, &failure, outbound, failed_task);
+        let next = next_lane(attempt, decision, lane, &failure, sends, outbound, failed_task);
         let Some(next) = next.filter(|_| sends < SENDS_MAX) else {
             return Err(Problem::failed(&failure, lane));
         };
@@ -217,6 +218,7 @@ fn next_lane(
     decision: Decision,
     lane: Lane,
     failure: &Failure,
+    sends: u8,
     outbound: &Outbound,
     failed_task: Option<u64>,
 ) -> Option<Lane> {
@@ -238,7 +240,8 @@ fn next_lane(
             tasks.is_some_and(|tasks| tasks.has_other_than(failed_task))
         }
         (Lane::Container, Spill::Failed) => tasks.is_some_and(|tasks| 0 < tasks.room().0),
-        (Lane::Lambda, Spill::Failed) => true,
+        // Another environment may answer; when that failed too, it is Lambda itself.
+        (Lane::Lambda, Spill::Failed) => sends == 1 || other.is_none(),
         _ => false,
     };
     if same_lane && attempt.worker.spend_retry(attempt.world, attempt.route) {
@@ -346,6 +349,11 @@ impl Attempt<'_> {
     /// Returns when the whole request must have ended.
     pub(crate) fn total_deadline(&self) -> Instant {
         self.arrived + self.route.timeouts.total
+    }
+
+    /// Tells whether the request can go nowhere but to Lambda.
+    pub(crate) fn has_only_lambda(&self) -> bool {
+        !self.route.lanes.container || self.world.endpoints(self.route.service).tasks.is_none()
     }
 
     /// Returns when a request sent at `sent` must have been answered, as far as its body has come.

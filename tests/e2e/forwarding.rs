@@ -83,8 +83,7 @@ async fn what_an_untrusted_client_says_of_its_origin_is_replaced() {
         assert_eq!(head.get("host"), Some("shop.example.com:8080"));
         assert_eq!(head.get("x-forwarded-for"), Some("127.0.0.1"));
         assert_eq!(head.get("x-forwarded-proto"), Some("http"));
-        assert_eq!(head.get("x-forwarded-host"), Some("shop.example.com:8080"));
-        for gone in ["x-forwarded-port", "forwarded", "x-real-ip"] {
+        for gone in ["x-forwarded-host", "x-forwarded-port", "forwarded", "x-real-ip"] {
             assert_eq!(head.get(gone), None, "{gone}");
         }
         let id = head.get("x-request-id").expect("every request has a name").to_owned();

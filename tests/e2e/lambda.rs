@@ -37,10 +37,13 @@ async fn a_request_becomes_a_signed_event() {
     let signature = exchange.head.get("authorization").unwrap().to_owned();
     assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=local/"), "{signature}");
     assert!(
-        signature
-            .contains("/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature="),
+        signature.contains(
+            "/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date;x-amz-log-type, "
+        ),
         "{signature}"
     );
+    // The first call asks for the log, to learn what the function costs.
+    assert_eq!(exchange.head.get("x-amz-log-type"), Some("Tail"));
     let event = exchange.event().await;
     assert_eq!(event["version"], "2.0");
     assert_eq!(event["routeKey"], "$default");

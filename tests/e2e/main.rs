@@ -13,6 +13,8 @@ mod forwarding;
 mod http;
 mod iam;
 mod lambda;
+mod lambda_errors;
+mod lambda_streams;
 mod learning;
 mod local_lambda;
 mod observation;

@@ -115,7 +115,12 @@ impl Function {
 
     /// Tells whether calls are let through.
     pub(crate) fn is_up(&self) -> bool {
-        self.state.breaker.is_closed()
+        self.is_up_for(false)
+    }
+
+    /// Tells whether calls of a request are let through; `alone` is one that has no other lane.
+    pub(crate) fn is_up_for(&self, alone: bool) -> bool {
+        self.state.breaker.is_closed(alone)
     }
 
     /// Sends a call that runs nothing when it is time to see whether a broken lane works again. No request waits for it.
@@ -140,13 +145,13 @@ impl Function {
         }
     }
 
-    fn enter(self: &Arc<Self>) -> Result<InFlight, Failure> {
+    fn enter(self: &Arc<Self>, alone: bool) -> Result<InFlight, Failure> {
         let resting = Failure::did_not_run(
             Spill::NotReady,
             StatusCode::SERVICE_UNAVAILABLE,
             "the function failed to start a moment ago",
         );
-        if !self.state.breaker.lets_through() {
+        if !self.state.breaker.lets_through(alone) {
             return Err(resting);
         }
         let room = |now: u32| (now < self.max_in_flight).then_some(now + 1);
@@ -252,7 +257,7 @@ pub(crate) async fn invoke(
     function: &Arc<Function>,
     keys: &Arc<SigningKeys>,
 ) -> Result<Invoked, Failure> {
-    let in_flight = function.enter()?;
+    let in_flight = function.enter(attempt.has_only_lambda())?;
     let (event, signature) = event::sign(attempt, outbound, body, function, keys).await;
     let held = attempt.worker.budget.take(event.len() as u64).ok_or_else(buffers_full)?;
     let (connection, fresh) = match attempt.worker.pool.take(function.endpoint.key) {

@@ -62,6 +62,8 @@ pub(super) struct Stream {
     timeouts: Timeouts,
     /// When the next piece must have come; set while waiting for it.
     deadline: Option<Instant>,
+    /// It broke off; the client is told when it has been sent what came before.
+    broken: Option<Broken>,
 }
 
 /// Where a response comes from, and what it holds there.
@@ -122,6 +124,7 @@ impl Reply {
             ended: false,
             timeouts: attempt.route.timeouts,
             deadline: None,
+            broken: None,
         });
         Self { status: parts.status, headers: parts.headers, content: Content::Stream }
     }
@@ -150,6 +153,7 @@ impl Reply {
                     ended: false,
                     timeouts: attempt.route.timeouts,
                     deadline: None,
+                    broken: None,
                 });
                 Content::Stream
             }
@@ -255,6 +259,9 @@ impl ResponseBody {
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some(exchange) = self.exchange.as_deref_mut() else { return Poll::Ready(None) };
         let Some(stream) = &mut exchange.stream else { return Poll::Ready(None) };
+        if let Some(broken) = stream.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
         match stream.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 stream.deadline = None;
@@ -272,7 +279,10 @@ impl ResponseBody {
             }
             Poll::Ready(Some(Err(broken))) => {
                 exchange.end = Some(End::LaneFailed);
-                Poll::Ready(Some(Err(broken)))
+                // hyper drops what it has not written yet when a body fails: the head, often.
+                stream.broken = Some(broken);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Pending => {
                 let total = exchange.arrived + stream.timeouts.total;

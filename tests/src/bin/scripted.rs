@@ -69,6 +69,7 @@ fn function() -> Result<()> {
                 post("error", error.to_string().as_bytes())?;
             }
             "/exit" => exit(7),
+            _ if path.starts_with("/stream/") => stream(id, path.trim_start_matches("/stream/"))?,
             "/garbage" => {
                 post("response", b"not JSON at all")?;
             }
@@ -90,6 +91,57 @@ fn function() -> Result<()> {
             }
         }
     }
+}
+
+/// Streams a response: a prelude, and a body that `how` tells.
+fn stream(id: &str, how: &str) -> Result<()> {
+    let api = env::var("AWS_LAMBDA_RUNTIME_API")?;
+    let mut stream = TcpStream::connect(&api)?;
+    let content_type = match how {
+        "plain" => "text/plain",
+        _ => "application/vnd.awslambda.http-integration-response",
+    };
+    write!(
+        stream,
+        "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nhost: {api}\r\n\
+         lambda-runtime-function-response-mode: streaming\r\ncontent-type: {content_type}\r\n\
+         transfer-encoding: chunked\r\n\
+         trailer: lambda-runtime-function-error-type, lambda-runtime-function-error-body\r\n\r\n"
+    )?;
+    let mut piece = |bytes: &[u8]| -> Result<()> {
+        write!(stream, "{:x}\r\n", bytes.len())?;
+        stream.write_all(bytes)?;
+        Ok(stream.write_all(b"\r\n")?)
+    };
+    if how != "plain" {
+        let status = if how == "empty" { 302 } else { 201 };
+        let prelude = json!({
+            "statusCode": status,
+            "headers": { "x-kind": how, "location": "/elsewhere", "connection": "close" },
+            "cookies": ["a=1", "b=2"],
+        });
+        piece(&[prelude.to_string().as_bytes(), &[0; 8]].concat())?;
+    }
+    let mut trailers = "";
+    if let Some(port) = how.strip_prefix("hold/") {
+        piece(b"first")?;
+        hold(port)?;
+        piece(b"last")?;
+    } else if let Some(mib) = how.strip_prefix("large/") {
+        let some = vec![b'x'; 64 * 1024];
+        for _ in 0..16 * mib.parse::<u32>()? {
+            piece(&some)?;
+        }
+    } else if how == "fail" {
+        piece(b"first")?;
+        trailers = "lambda-runtime-function-error-type: App.Secret\r\n\
+                    lambda-runtime-function-error-body: eyJlcnJvck1lc3NhZ2UiOiJhIHNlY3JldCJ9\r\n";
+    } else if how != "empty" {
+        piece(b"whole")?;
+    }
+    write!(stream, "0\r\n{trailers}\r\n")?;
+    read(&mut BufReader::new(stream))?.ok_or("the Runtime API closed the connection")?;
+    Ok(())
 }
 
 /// Calls the Runtime API on a connection of its own.

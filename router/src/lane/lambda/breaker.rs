@@ -55,16 +55,18 @@ impl Breaker {
         self.since.elapsed().as_millis() as u64
     }
 
-    /// Tells whether requests may be sent to the lane.
-    pub(super) fn is_closed(&self) -> bool {
+    /// Tells whether requests may be sent to the lane. One that has no other (`alone`) may while the function fails to
+    /// start: it loses nothing by trying, and often the next start works.
+    pub(super) fn is_closed(&self, alone: bool) -> bool {
         self.failures.load(Relaxed) == 0
             || !self.dry_run_tells.load(Relaxed)
-                && self.open_until_ms.load(Relaxed) <= self.now_ms()
+                && (alone || self.open_until_ms.load(Relaxed) <= self.now_ms())
     }
 
     /// Tells whether this request may be sent to the lane: once a rest is over, one is, until its answer is known.
-    pub(super) fn lets_through(&self) -> bool {
-        self.failures.load(Relaxed) == 0 || !self.dry_run_tells.load(Relaxed) && self.begin_probe()
+    pub(super) fn lets_through(&self, alone: bool) -> bool {
+        self.failures.load(Relaxed) == 0
+            || !self.dry_run_tells.load(Relaxed) && (alone || self.begin_probe())
     }
 
     /// Tells whether the caller is to send a dry run now.
@@ -114,20 +116,21 @@ mod tests {
     #[tokio::test(flavor = "current_thread", start_paused = true)]
     async fn a_broken_lane_rests_then_one_call_probes_it() {
         let breaker = Breaker::default();
-        assert!(breaker.lets_through());
+        assert!(breaker.lets_through(false));
         breaker.failed(Probe::Request);
-        assert!(!breaker.is_closed() && !breaker.lets_through());
+        assert!(!breaker.is_closed(false) && !breaker.lets_through(false));
+        assert!(breaker.is_closed(true) && breaker.lets_through(true), "without another lane");
         tokio::time::advance(REST.0).await;
-        assert!(breaker.is_closed());
-        assert!(breaker.lets_through(), "one probe");
-        assert!(!breaker.lets_through(), "and no second one beside it");
+        assert!(breaker.is_closed(false));
+        assert!(breaker.lets_through(false), "one probe");
+        assert!(!breaker.lets_through(false), "and no second one beside it");
         breaker.failed(Probe::Request);
         tokio::time::advance(REST.0).await;
-        assert!(!breaker.is_closed(), "the second rest is longer");
+        assert!(!breaker.is_closed(false), "the second rest is longer");
         tokio::time::advance(REST.0).await;
-        assert!(breaker.lets_through());
+        assert!(breaker.lets_through(false));
         breaker.succeeded();
-        assert!(breaker.lets_through() && breaker.lets_through());
+        assert!(breaker.lets_through(false) && breaker.lets_through(false));
     }
 
     #[tokio::test(flavor = "current_thread", start_paused = true)]
@@ -137,10 +140,12 @@ mod tests {
         breaker.failed(Probe::DryRun);
         assert!(!breaker.wants_dry_run(), "it rests first");
         tokio::time::advance(REST.0).await;
-        assert!(!breaker.is_closed() && !breaker.lets_through());
+        assert!(!breaker.is_closed(false) && !breaker.lets_through(false));
         assert!(breaker.wants_dry_run());
         assert!(!breaker.wants_dry_run(), "one is enough");
         breaker.succeeded();
-        assert!(breaker.is_closed() && breaker.lets_through() && !breaker.wants_dry_run());
+        assert!(
+            breaker.is_closed(false) && breaker.lets_through(false) && !breaker.wants_dry_run()
+        );
     }
 }

@@ -67,12 +67,13 @@ rows! {
         "InvalidZipFileException", "KMSAccessDeniedException", "KMSDisabledException",
         "KMSInvalidStateException", "KMSNotFoundException", "MissingAuthenticationTokenException",
         "ModeNotSupportedException", "NoPublishedVersionException", "RecursiveInvocationException",
-        "ResourceNotFoundException", "S3FilesMountFailureException", "ServiceQuotaExceededException",
+        "ResourceNotFoundException", "RuntimeAliasDeletedException", "RuntimeVersionDeletedException",
+        "S3FilesMountFailureException", "ServiceQuotaExceededException",
         "UnrecognizedClientException";
     TooLarge:
         "RequestTooLargeException", "SerializedRequestEntityTooLargeException", "UnsupportedMediaTypeException";
     Unknown:
-        "EFSIOException", "ServiceException", "Transport";
+        "EFSIOException", "ServiceException", "ServiceUnavailableException", "Transport";
     // X-Amz-Function-Error, or what a stream's InvokeComplete says.
     Failed:
         "Handled", "Unhandled", "InvalidResponse", "ResponseTooLarge", "BrokenStream";

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming;
 use lambda_event::{
     log_tail,
@@ -77,7 +77,7 @@ impl Streaming {
             connection: Some(connection),
             body,
             frames: Frames::default(),
-            reader: Some(Reader::new(answer.get(CONTENT_TYPE))),
+            reader: Some(Reader::new(content_type(answer))),
             first: Bytes::new(),
             held: None,
             usage: None,
@@ -125,6 +125,16 @@ impl Streaming {
         self.0 = None;
         Some(usage)
     }
+}
+
+/// Returns the type that the function gave its response. Lambda documents `Content-Type` for it, and was seen to answer
+/// with that of the frames there and the function's own in a header of its own.
+fn content_type(answer: &HeaderMap) -> Option<&HeaderValue> {
+    const REMAPPED: &str = "x-amzn-remapped-content-type";
+    const FRAMES: &[u8] = b"application/vnd.amazon.eventstream";
+    answer
+        .get(REMAPPED)
+        .or_else(|| answer.get(CONTENT_TYPE).filter(|value| !value.as_bytes().starts_with(FRAMES)))
 }
 
 impl Drop for Streaming {
