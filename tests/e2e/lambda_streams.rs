@@ -133,10 +133,8 @@ async fn a_client_that_leaves_is_counted_when_the_function_ends() {
     // The function still runs, and takes its place.
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.get("pacer_lambda_in_flight", &[]).to_bits(), 1.0_f64.to_bits());
-    assert_eq!(
-        metrics.get("pacer_lambda_billed_gb_seconds_total", &[]).to_bits(),
-        0.0_f64.to_bits()
-    );
+    let billed = metrics.get("pacer_lambda_billed_gb_seconds_total", &[]);
+    assert!(billed <= 0.0, "{billed}");
     drop(working);
     gateway.until_metric("pacer_lambda_in_flight", &[], 0.0).await;
     until("the run is counted", async || {
