@@ -272,12 +272,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::{ColdStart, Discovery, Probe};
+    use crate::policy::{ColdStart, Discovery, EventFormat, InvokeMode, Probe};
 
     fn lambda() -> Lambda {
         Lambda {
             function: Arc::from("f"),
             qualifier: None,
+            event: EventFormat::default(),
+            invoke: InvokeMode::default(),
             cold_start: ColdStart::Plain,
             max_in_flight: 1,
             memory_mib: 1769,

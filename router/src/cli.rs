@@ -131,3 +131,23 @@ async fn shutdown_signal() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// `.ci/run` runs this with the feature and without it.
+    #[test]
+    fn only_a_build_with_the_demo_has_its_commands() {
+        let command = Cli::command();
+        let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        for name in ["demo", "local", "adapter", "demo-app"] {
+            assert_eq!(names.contains(&name), cfg!(feature = "demo"), "{name} among {names:?}");
+        }
+        for name in ["serve", "check", "schema", "explain", "status", "iam"] {
+            assert!(names.contains(&name), "{name} among {names:?}");
+        }
+    }
+}

@@ -99,8 +99,6 @@ events: []
     policy.yaml:5:11 listen.tls: not yet supported; remove it
     policy.yaml:6:19 defaults.mode: `act` is not yet supported; write `observe`
     policy.yaml:6:24 defaults.canary: not yet supported; remove it
-    policy.yaml:11:14 services.one.lambda.event: `alb` is not yet supported; write `apigw-v2`
-    policy.yaml:12:15 services.one.lambda.invoke: `stream` is not yet supported; write `buffered`
     policy.yaml:13:7 services.one.lambda.warm_pool: not yet supported; remove it
     policy.yaml:14:7 services.one.lambda.assume_role: not yet supported; remove it
     policy.yaml:18:7 services.one.container.tasks: not yet supported; remove it

@@ -6,6 +6,7 @@
 mod cloud;
 mod screen;
 mod stage;
+mod view;
 
 use std::{
     env,
@@ -36,8 +37,9 @@ use tokio::{
 };
 
 use self::{
-    screen::{Screen, View},
+    screen::Screen,
     stage::{Ports, Stage},
+    view::View,
 };
 
 /// Plays a launch-day crowd through the gateway, on this machine alone.

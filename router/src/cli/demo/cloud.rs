@@ -13,7 +13,7 @@ use policies::{
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{interval, timeout};
 
-use super::screen::Cost;
+use super::view::Cost;
 
 /// What the local cloud counts, over all functions and services.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
