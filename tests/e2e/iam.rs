@@ -36,6 +36,10 @@ fn action(call: &str) -> (String, Option<String>) {
     if let Some(operation) = call.strip_prefix("AmazonEC2ContainerServiceV20141113.") {
         return (format!("ecs:{operation}"), None);
     }
+    if let Some(operation) = call.strip_prefix("AmazonSQS.") {
+        // A batch asks for the permission of its parts.
+        return (format!("sqs:{}", operation.trim_end_matches("Batch")), None);
+    }
     let (method, target) = call.split_once(' ').expect("a method and a path");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let qualifier = query.split('&').find_map(|pair| pair.strip_prefix("Qualifier="));
@@ -75,15 +79,16 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
     let cloud = Cloud::start(
         &format!(
             "functions:\n  web: {{ command: ['{SCRIPTED}', function], qualifiers: [live] }}\n\
-             clusters:\n  prod:\n    services:\n      web: {{ command: {command}, desired: 1, start_lag: 1s }}\n"
+             clusters:\n  prod:\n    services:\n      web: {{ command: {command}, desired: 1, start_lag: 1s }}\n\
+             queues:\n  tasks: {{ task_events_of: [prod] }}\n"
         ),
         5,
     )
     .await;
     let policy = format!(
-        "endpoint_url: {}\n\
+        "endpoint_url: {0}\n\
          services:\n  web:\n    lambda: {{ function: 'web:live', assume: {{ timeout: 30s }} }}\n    \
-         container:\n      ecs: {{ cluster: prod, service: web, port: 8080 }}\n      \
+         container:\n      ecs: {{ cluster: prod, service: web, port: 8080, events: '{0}/123456789012/tasks' }}\n      \
          requests_per_task: 2\n      probe: {{ path: /health, interval: 200ms }}\n\
          routes:\n  - {{ match: {{ path: /lambda }}, service: web, lanes: [lambda] }}\n  \
          - {{ match: {{}}, service: web, lanes: [container] }}\n",
@@ -95,6 +100,11 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
     until("Lambda answers", async || (gateway.get("/lambda").await.status() == 200).then_some(()))
         .await;
     assert_eq!(gateway.get("/").await.status(), 200);
+    // An event of the task that started, most likely: read, and then deleted.
+    until("an event is read", async || {
+        cloud.calls().await.contains_key("AmazonSQS.DeleteMessageBatch").then_some(())
+    })
+    .await;
 
     let file = gateway.directory().join("policy.yaml").display().to_string();
     let (serve, control) = (role(&file, "serve").await, role(&file, "control").await);
@@ -108,7 +118,13 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
         assert_eq!(permits(&control, &action, arn), !traffic, "control, {call}: {control:?}");
         made.insert(action);
     }
-    for expected in ["lambda:InvokeFunction", "ecs:ListTasks", "ecs:DescribeTasks"] {
+    for expected in [
+        "lambda:InvokeFunction",
+        "ecs:ListTasks",
+        "ecs:DescribeTasks",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+    ] {
         assert!(made.contains(expected), "no {expected} in {made:?}");
     }
     let other = format!("{LAMBDA}other:live");
@@ -119,6 +135,9 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
     cloud.scale(0).await;
     for call in cloud.calls().await.keys() {
         let (action, arn) = action(call);
+        if action.starts_with("sqs:") {
+            continue; // the gateway's alone
+        }
         assert!(permits(&operator, &action, arn.as_deref()), "operator, {call}: {operator:?}");
     }
     drop(gateway);
