@@ -42,31 +42,3 @@ pub use format::Format;
 pub use headers::{HeaderError, is_hop_by_hop};
 pub use request::{EventError, Request, RequestContext, read_event};
 pub use response::{Response, ResponseError};
-
-use bytes::Bytes;
-use http::{HeaderMap, Method};
-
-/// [`Format::write_event`] with payload format 2.0.
-pub fn write_event(out: &mut Vec<u8>, request: &Request<'_>) {
-    Format::ApigwV2.write_event(out, request);
-}
-
-/// [`Format::event_size_max`] with payload format 2.0.
-#[must_use]
-pub fn event_size_max(
-    headers: &HeaderMap,
-    path_len: usize,
-    query_len: usize,
-    content_length: u64,
-) -> u64 {
-    Format::ApigwV2.event_size_max(headers, path_len, query_len, content_length)
-}
-
-/// [`Format::read_response`] with payload format 2.0, of a request other than HEAD.
-///
-/// # Errors
-///
-/// As there.
-pub fn read_response(payload: &Bytes) -> Result<Response, ResponseError> {
-    Format::ApigwV2.read_response(&Method::GET, payload)
-}

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use lambda_event::Format;
 use policies::{
     decide::{Belief, Body, Facts, decide},
     policy::{Policy, RouteId},
@@ -21,6 +22,7 @@ use policies::{
 use crate::{
     admin::FREE,
     control::learn::{prices, priors},
+    lane::lambda,
     proxy::size_of,
 };
 
@@ -117,14 +119,14 @@ impl Request {
     }
 
     /// Returns what the gateway would know of it before deciding.
-    fn facts(&self) -> Facts {
+    fn facts(&self, format: Format) -> Facts {
         let query = self.uri.query().map_or(0, str::len);
         let has = |name: HeaderName| self.headers.contains_key(name);
         let content_type = self.headers.get(http::header::CONTENT_TYPE);
         Facts {
             body: match self.body_size {
                 0 => Body::Empty,
-                size => Body::Encoded(lambda_event::event_size_max(
+                size => Body::Encoded(format.event_size_max(
                     &self.headers,
                     self.path.len(),
                     query,
@@ -143,7 +145,8 @@ impl Request {
 fn lines(policy: &Policy, id: RouteId, request: &Request, belief: &Belief) -> Vec<String> {
     let route = policy.route(id);
     let service = policy.service(route.service);
-    let facts = request.facts();
+    let event = service.lambda.as_ref().map(|lambda| lambda.event).unwrap_or_default();
+    let facts = request.facts(lambda::format(event));
     // Half of all draws lie below: near the bound the likelier class is shown, and the line says how likely.
     let decision = decide(&facts, route, service, belief, &FREE, u64::MAX / 2);
     policies::explain::explain(&facts, route, service, belief, &FREE, &decision)
