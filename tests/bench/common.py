@@ -87,7 +87,7 @@ class Processes:
             "origin.conf",
             f"""worker_processes 1; daemon off; pid {self.directory.name}/origin.pid; error_log stderr crit;
 events {{ worker_connections 30000; }}
-http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_body_buffer_size 64k;
+http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_body_buffer_size 64k; client_max_body_size 0;
   server {{ listen 127.0.0.1:{ORIGIN}; location / {{ default_type application/json; return 200 "{text}"; }} }} }}
 """,
         )
