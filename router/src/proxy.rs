@@ -60,33 +60,30 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let mut response = answer(&client, request).await;
+    let world = client.worker.world();
+    let mut response = if request.uri().path() == &*world.policy.listen.health {
+        client.ended(Instant::now());
+        reply::health(client.worker.draining.get())
+    } else {
+        let mut exchange = Exchange::begin(&client, world, &request);
+        let mut outbound = Outbound::new(request, client.worker.spare_headers());
+        let reply = serve(&client, &mut exchange, &mut outbound).await;
+        client.worker.spare_headers_back(outbound.copied);
+        match reply {
+            Ok(reply) => reply.into_response(exchange),
+            Err(problem) => {
+                if let Payload::Stream(_, unread) = outbound.payload {
+                    linger(unread);
+                }
+                problem.into_response(exchange)
+            }
+        }
+    };
     if client.worker.draining.get() {
         // The client's next request finds its way to another gateway.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
-}
-
-async fn answer(client: &Rc<Client>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let world = client.worker.world();
-    if request.uri().path() == &*world.policy.listen.health {
-        client.ended(Instant::now());
-        return reply::health(client.worker.draining.get());
-    }
-    let mut exchange = Exchange::begin(client, world, &request);
-    let mut outbound = Outbound::new(request, client.worker.spare_headers());
-    let reply = serve(client, &mut exchange, &mut outbound).await;
-    client.worker.spare_headers_back(outbound.copied);
-    match reply {
-        Ok(reply) => reply.into_response(exchange),
-        Err(problem) => {
-            if let Payload::Stream(_, unread) = outbound.payload {
-                linger(unread);
-            }
-            problem.into_response(exchange)
-        }
-    }
 }
 
 /// Takes a request through check, route, prepare, decide and dispatch.
