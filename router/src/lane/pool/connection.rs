@@ -213,3 +213,63 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("key", &self.0.key).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::atomic::AtomicUsize};
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::socket::Socket;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_is_woken_by_its_response_and_by_nothing_else() {
+        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        let mut connection = Connection::new(Socket::new(near), 1).await.unwrap();
+        let wakes = Arc::<Wakes>::default();
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        for round in 1..3 {
+            let mut response = pin!(connection.start(Request::new(Outgoing::Empty)));
+            assert!(connection.poll_response(&mut cx, response.as_mut()).is_pending());
+            assert_eq!(wakes.0.load(Relaxed), round - 1, "sending woke the sender");
+            far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            assert_eq!(wakes.0.load(Relaxed), round);
+            let Poll::Ready(Ok(response)) = connection.poll_response(&mut cx, response.as_mut())
+            else {
+                panic!("the response is there")
+            };
+            let mut body = response.into_body();
+            let mut next = || connection.poll_frame(&mut body, &mut cx);
+            let Poll::Ready(Some(Ok(frame))) = next() else { panic!("so is its body") };
+            assert_eq!(frame.into_data().unwrap(), "ok");
+            assert!(matches!(next(), Poll::Ready(None)));
+            assert_eq!(wakes.0.load(Relaxed), round, "taking the body woke its taker");
+            assert!(connection.is_ready() && connection.is_open());
+        }
+        // Nobody polls it now; what happened meanwhile is seen all the same.
+        drop(far);
+        assert!(!connection.is_open());
+        assert_eq!(wakes.0.load(Relaxed), 2);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_that_met_a_closed_connection_comes_back_unsent() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let mut connection = Connection::new(Socket::new(near), 1).await.unwrap();
+        drop(far);
+        let mut response = pin!(connection.start(Request::new(Outgoing::Empty)));
+        let sent = std::future::poll_fn(|cx| connection.poll_response(cx, response.as_mut())).await;
+        assert!(matches!(sent, Err(Some(_))));
+    }
+}
