@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One whole policy: what `pacer serve` runs on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// AWS region of the Lambda and ECS calls; the SDK's own chain (`AWS_REGION`, profile) decides when absent.
     pub region: Option<Arc<str>>,
@@ -44,6 +44,21 @@ impl Policy {
     /// Returns the route of `id`.
     pub fn route(&self, id: RouteId) -> &Route {
         &self.routes[usize::from(id.0)]
+    }
+
+    /// Returns this policy with the Lambda lanes that `lane` gives, for services that have one: what was read of a
+    /// function holds in the place of what the policy assumes.
+    #[must_use]
+    pub fn with_functions(&self, lane: impl Fn(&Service) -> Option<Lambda>) -> Self {
+        let mut policy = self.clone();
+        for service in &mut policy.services {
+            if service.lambda.is_some()
+                && let Some(lambda) = lane(service)
+            {
+                service.lambda = Some(lambda);
+            }
+        }
+        policy
     }
 }
 
@@ -137,7 +152,7 @@ pub enum Mode {
 }
 
 /// One workload: a Lambda lane, a container lane, or both.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Service {
     /// Its name in the policy file.
     pub name: Arc<str>,

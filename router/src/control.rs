@@ -7,6 +7,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod discover;
+pub(crate) mod functions;
 mod lately;
 pub(crate) mod learn;
 pub(crate) mod probe;
@@ -34,6 +35,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
+pub(crate) use self::functions::{FunctionState, State as VersionState};
 pub(crate) use self::lately::Lately;
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 use self::{
@@ -42,6 +44,7 @@ use self::{
         Fleet, Found,
         ecs::{Clusters, Polled, events::Event},
     },
+    functions::Functions,
     learn::Learner,
     reload::{Follower, Now, Ready},
 };
@@ -75,6 +78,7 @@ pub(crate) struct Control {
     /// By a number that is never used twice, so that what a job reports cannot reach another.
     fleets: BTreeMap<u64, Fleet>,
     clusters: Clusters,
+    functions: Functions,
     follower: Follower,
     learner: Learner,
     learned: Instant,
@@ -91,6 +95,8 @@ enum Report {
     Polled(Polled),
     /// A queue told of tasks.
     Told(policies::policy::Queue, Result<Vec<Event>, String>),
+    /// Lambda's API was asked for a function.
+    Answered(functions::Answer),
     /// The task of a key was probed.
     Probed(u64, u64, Result<(), String>),
     /// The policy's files were looked at.
@@ -117,6 +123,8 @@ impl Control {
         let now = Instant::now();
         let shared = Shared::new(publish.subscribe(), shards, follower.in_force());
         let shared = Arc::new(shared);
+        let functions = Functions::new(&policy, now);
+        shared.stats().tell_functions(functions.states());
         let fleets = policy.services.iter().zip(&first.endpoints).enumerate();
         let fleets = fleets.filter_map(|(index, (service, endpoints))| {
             let container = service.container.as_ref()?;
@@ -127,6 +135,7 @@ impl Control {
         Self {
             fleets: fleets.collect(),
             clusters: Clusters::default(),
+            functions,
             follower,
             learner: Learner::new(&policy),
             learned: now,
@@ -213,6 +222,7 @@ impl Control {
                 Some(outcomes) = self.recent.recv() => self.shared.remember(outcomes),
                 () = self.follower.asked() => {
                     self.follower.told = true;
+                    self.functions.hasten(Instant::now());
                     ticks.reset_immediately();
                 }
                 _ = ticks.tick() => self.tick(Instant::now(), SystemTime::now()),
@@ -226,6 +236,7 @@ impl Control {
     fn tick(&mut self, now: Instant, clock: SystemTime) {
         self.look(now);
         self.discover(now);
+        self.read_functions(now);
         self.probe(now);
         let beliefs = self.learn(now);
         let keys = self.renew_keys(now, clock);
@@ -270,6 +281,14 @@ impl Control {
                 let (queue, told) = listen.run().await;
                 Report::Told(queue, told)
             });
+        }
+    }
+
+    /// Starts reading every function that is due.
+    fn read_functions(&mut self, now: Instant) {
+        let Some(aws) = self.aws.as_ref().filter(|_| self.world.keys.is_some()) else { return };
+        for ask in self.functions.due(aws, now) {
+            self.jobs.spawn(async move { Report::Answered(ask.run().await) });
         }
     }
 
@@ -346,6 +365,12 @@ impl Control {
                 self.clusters.told(&queue, told, self.fleets.values_mut(), now);
                 return true;
             }
+            Ok(Report::Answered(answer)) => {
+                if self.functions.heard(answer, now) {
+                    self.show_functions();
+                    self.adopt_functions();
+                }
+            }
             Ok(Report::Probed(number, key, result)) => {
                 if let Some(fleet) = self.fleets.get_mut(&number) {
                     fleet.probed(key, result, now);
@@ -392,6 +417,8 @@ impl Control {
     /// tasks, connections, what is in flight, what was counted and learned.
     fn follow(&mut self, ready: Ready, now: Instant) {
         let Ready { policy, mut fleets, aws, lambda, keys, .. } = ready;
+        self.functions.follow(&policy, now);
+        let policy = Arc::new(self.functions.real(&policy));
         let old = self.world.clone();
         let mut old_fleets: BTreeMap<_, _> = std::mem::take(&mut self.fleets)
             .into_iter()
@@ -447,6 +474,46 @@ impl Control {
         self.policy = policy;
         self.shared.adopt(&world);
         self.send(world);
+        self.show_functions();
+    }
+
+    /// Puts in force what was read of functions: in a new world, where it changes what the policy says of them.
+    fn adopt_functions(&mut self) {
+        let policy = self.functions.real(&self.policy);
+        let lanes = |policy: &Policy| -> Vec<_> {
+            policy.services.iter().map(|service| service.lambda.clone()).collect()
+        };
+        if lanes(&policy) == lanes(&self.policy) {
+            return;
+        }
+        let old = self.world.clone();
+        let policy = Arc::new(policy);
+        let mut endpoints = old.endpoints.clone();
+        for (service, endpoints) in policy.services.iter().zip(&mut endpoints) {
+            if let (Some(lambda), Some(function)) = (&service.lambda, &mut endpoints.function) {
+                *function = Arc::new(function.follow(lambda));
+            }
+        }
+        let world = Arc::new(World {
+            policy: policy.clone(),
+            beliefs: Arc::new(self.learner.follow(&policy, &old.policy)),
+            endpoints,
+            keys: old.keys.clone(),
+            counters: old.counters.clone(),
+            generation: old.generation,
+        });
+        self.policy = policy;
+        self.send_quietly(world);
+    }
+
+    /// Tells workers, the admin API and `/metrics` how the functions are.
+    fn show_functions(&self) {
+        for (service, endpoints) in self.policy.services.iter().zip(&self.world.endpoints) {
+            if let Some(function) = &endpoints.function {
+                function.offer(self.functions.offer(&service.name));
+            }
+        }
+        self.shared.stats().tell_functions(self.functions.states());
     }
 
     /// Publishes a world in which what is given replaces what was.

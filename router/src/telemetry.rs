@@ -84,6 +84,21 @@ metrics! {
     UPSTREAM_CONNECTIONS = counter("pacer_upstream_connections_total", &[], "Connections opened to tasks and to Lambda.");
     LAMBDA_IN_FLIGHT = gauge("pacer_lambda_in_flight", &["service"], "Lambda invocations in flight.");
     LAMBDA_UP = gauge("pacer_lambda_up", &["service"], "1 while Lambda is called, 0 while its circuit breaker is open.");
+    LAMBDA_STATE = gauge(
+        "pacer_lambda_state",
+        &["service", "state"],
+        "1 for the state of the version that is called: unread, active, pending, inactive, failed, deactivated or absent.",
+    );
+    LAMBDA_CONCURRENCY_LIMIT = gauge(
+        "pacer_lambda_concurrency_limit",
+        &["service"],
+        "Invocations that may be in flight at once: by the policy, and by reserved or account concurrency.",
+    );
+    LAMBDA_PROVISIONED = gauge(
+        "pacer_lambda_provisioned",
+        &["service", "kind"],
+        "Environments of provisioned concurrency: requested, allocated, and available, which are idle.",
+    );
     LAMBDA_ERRORS = counter(
         "pacer_lambda_errors_total",
         &["error"],

@@ -100,6 +100,11 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
     until("Lambda answers", async || (gateway.get("/lambda").await.status() == 200).then_some(()))
         .await;
     assert_eq!(gateway.get("/").await.status(), 200);
+    until("the function is read", async || {
+        let calls = cloud.calls().await;
+        calls.keys().any(|call| call.ends_with("/account-settings")).then_some(())
+    })
+    .await;
     // An event of the task that started, most likely: read, and then deleted.
     until("an event is read", async || {
         cloud.calls().await.contains_key("AmazonSQS.DeleteMessageBatch").then_some(())
@@ -124,6 +129,11 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
         "ecs:DescribeTasks",
         "sqs:ReceiveMessage",
         "sqs:DeleteMessage",
+        "lambda:GetAccountSettings",
+        "lambda:GetAlias",
+        "lambda:GetFunctionConcurrency",
+        "lambda:GetFunctionConfiguration",
+        "lambda:GetProvisionedConcurrencyConfig",
     ] {
         assert!(made.contains(expected), "no {expected} in {made:?}");
     }

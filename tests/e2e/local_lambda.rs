@@ -104,6 +104,9 @@ async fn faults_of_the_cloud_become_problems() {
 #[tokio::test]
 async fn reserved_concurrency_throttles_and_nothing_runs_twice() {
     let cloud = scripted(", reserved_concurrency: 1").await;
+    // The gateway is not to know.
+    let denied = json!({ "type": "AccessDeniedException", "count": 1000 });
+    cloud.fault(json!({ "lambda": { "api": denied } })).await;
     let gateway = gateway(&cloud, "").await;
     let hold = Hold::new().await;
     let held = tokio::spawn(gateway.get(&hold.path()));

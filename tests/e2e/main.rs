@@ -14,6 +14,7 @@ mod http;
 mod iam;
 mod lambda;
 mod lambda_errors;
+mod lambda_state;
 mod lambda_streams;
 mod learning;
 mod local_lambda;

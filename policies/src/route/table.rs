@@ -10,7 +10,7 @@ use super::{Head, HostPattern, Match, PathPattern, pattern::bare_host};
 use crate::policy::RouteId;
 
 /// The routes compiled for matching.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Table {
     /// Roots of the trees for exact hosts, sorted by host.
     exact: Box<[(Box<str>, u32)]>,
@@ -24,7 +24,7 @@ pub struct Table {
 }
 
 /// One path segment under one host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node {
     /// The segments below, sorted.
     children: Box<[(Box<str>, u32)]>,

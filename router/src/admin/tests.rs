@@ -79,8 +79,29 @@ async fn services_show_their_lanes() {
         "function": "film:live",
         "in_flight": 0,
         "max_in_flight": 10,
+        "ready": true,
         "up": true,
-        "usable": false
+        "usable": false,
+        "version": {
+          "arch": "arm64",
+          "assumed": [
+            "memory",
+            "timeout",
+            "arch",
+            "concurrency"
+          ],
+          "concurrency": null,
+          "error": null,
+          "last_update": null,
+          "memory_mib": 1769,
+          "provisioned": null,
+          "snap_start": null,
+          "state": "unread",
+          "targets": {},
+          "timeout": "30s",
+          "version": null,
+          "warnings": []
+        }
       },
       "lately": {
         "errors": 0,

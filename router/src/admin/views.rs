@@ -11,14 +11,14 @@ use std::{
 use policies::{
     cost::PicoUsd,
     decide::{Belief, Class, ContainerState, Facts, LambdaState, Lane, LaneStates},
-    policy::{AccessLog, Discovery, Lambda, Mode, Policy, Route, RouteId, Service, SizeBy},
+    policy::{AccessLog, Arch, Discovery, Lambda, Mode, Policy, Route, RouteId, Service, SizeBy},
 };
 use predictor::outcome::{Outcome, Spill};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    control::{DiscoveryState, Lately, Shared},
+    control::{DiscoveryState, FunctionState, Lately, Shared, functions::SnapStart},
     lane::container::{TaskState, Tasks},
     telemetry::{access_log::rfc3339, exposition::state_name},
     world::{SIZES, World},
@@ -89,6 +89,7 @@ pub(super) fn status(shared: &Shared) -> Value {
 /// Returns each service's lanes as they are now.
 pub(super) fn services(shared: &Shared) -> Value {
     let world = shared.world();
+    let functions = shared.stats().functions();
     let services = world.policy.services.iter().zip(&world.endpoints);
     let services = services.map(|(service, endpoints)| {
         let lambda =
@@ -96,9 +97,11 @@ pub(super) fn services(shared: &Shared) -> Value {
                 json!({
                     "function": name_of(lambda),
                     "up": function.is_up(),
+                    "ready": function.is_ready(),
                     "usable": function.is_up() && world.keys.is_some(),
                     "in_flight": function.in_flight(),
                     "max_in_flight": lambda.max_in_flight,
+                    "version": functions.get(&service.name).map(version),
                 })
             });
         json!({
@@ -110,6 +113,42 @@ pub(super) fn services(shared: &Shared) -> Value {
         })
     });
     services.collect()
+}
+
+/// What is called, as Lambda's API tells it; what it does not tell is as the policy assumes.
+fn version(state: &FunctionState) -> Value {
+    let (known, real) = (&state.known, &state.real);
+    let read = &known.configuration;
+    let provisioned = known.provisioned.map(|provisioned| json!({ "requested": provisioned.requested, "allocated": provisioned.allocated, "available": provisioned.available }));
+    let last_update = read.version.as_ref().map(|_| match (read.updating, read.update_failed) {
+        (true, _) => "in-progress",
+        (false, true) => "failed",
+        (false, false) => "successful",
+    });
+    let mut assumed = Vec::new();
+    for (what, read) in [
+        ("memory", read.memory_mib.is_some()),
+        ("timeout", read.timeout.is_some()),
+        ("arch", read.arch.is_some()),
+        ("concurrency", state.concurrency.is_some()),
+    ] {
+        assumed.extend((!read).then_some(what));
+    }
+    json!({
+        "state": read.state.as_str(),
+        "version": read.version,
+        "targets": known.targets,
+        "last_update": last_update,
+        "snap_start": read.snap_start.map(SnapStart::as_str),
+        "memory_mib": real.memory_mib,
+        "timeout": duration(real.timeout),
+        "arch": match real.arch { Arch::Arm64 => "arm64", Arch::X86_64 => "x86_64" },
+        "provisioned": provisioned,
+        "concurrency": state.concurrency,
+        "assumed": assumed,
+        "error": state.error,
+        "warnings": state.warnings,
+    })
 }
 
 fn lately(lately: &Lately) -> Value {

@@ -33,6 +33,14 @@ enum Role {
     Operator,
 }
 
+/// What is read of a function: its reserved concurrency is that of the whole function, the rest of one version or alias.
+const READS: [&str; 4] = [
+    "lambda:GetAlias",
+    "lambda:GetFunctionConcurrency",
+    "lambda:GetFunctionConfiguration",
+    "lambda:GetProvisionedConcurrencyConfig",
+];
+
 /// What a person may do with a function.
 const FUNCTION_OPERATIONS: [&str; 14] = [
     "lambda:CreateAlias",
@@ -192,6 +200,12 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
         }
         Some(list)
     };
+    let read_account = || {
+        // AWS scopes it to nothing (Service Authorization Reference, Lambda).
+        let mut read = statement("ReadAccount", &["lambda:GetAccountSettings"], &names.functions)?;
+        read["Resource"] = "*".into();
+        Some(read)
+    };
     let statements = match role {
         Role::Serve => {
             // InvokeWithResponseStream asks for the same permission (Lambda API reference).
@@ -203,10 +217,12 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
             statement("DescribeServices", &["ecs:DescribeServices"], &names.services),
             // Deleting a batch asks for the permission to delete (SQS API permissions reference).
             statement("TaskEvents", &["sqs:DeleteMessage", "sqs:ReceiveMessage"], &names.queues),
-            statement("ReadFunctions", &["lambda:GetFunctionConfiguration"], &names.functions),
+            statement("ReadFunctions", &READS, &names.whole_functions()),
+            read_account(),
         ],
         Role::Operator => vec![
             statement("Functions", &FUNCTION_OPERATIONS, &names.whole_functions()),
+            read_account(),
             list_tasks(),
             statement(
                 "Tasks",
@@ -308,13 +324,25 @@ mod tests {
           },
           {
             "Action": [
-              "lambda:GetFunctionConfiguration"
+              "lambda:GetAlias",
+              "lambda:GetFunctionConcurrency",
+              "lambda:GetFunctionConfiguration",
+              "lambda:GetProvisionedConcurrencyConfig"
             ],
             "Effect": "Allow",
             "Resource": [
-              "arn:aws:lambda:eu-west-1:*:function:film:live"
+              "arn:aws:lambda:eu-west-1:*:function:film",
+              "arn:aws:lambda:eu-west-1:*:function:film:*"
             ],
             "Sid": "ReadFunctions"
+          },
+          {
+            "Action": [
+              "lambda:GetAccountSettings"
+            ],
+            "Effect": "Allow",
+            "Resource": "*",
+            "Sid": "ReadAccount"
           }
         ]
         "#);

@@ -72,6 +72,7 @@ fn lines(status: &Value, services: &Value) -> Vec<String> {
     }
     lines.push(String::new());
     lines.extend(table(list(services)));
+    functions(&mut lines, list(services));
     some_of(&mut lines, "\nwarnings of the policy:", &texts(&status["policy"]["warnings"]));
     lines
 }
@@ -90,6 +91,67 @@ fn policy(lines: &mut Vec<String>, policy: &Value) {
         let heading = format!("RELOAD REFUSED at {}, the policy above stays:", text(&error["at"]));
         some_of(lines, &heading, &problems.lines().collect::<Vec<_>>());
     }
+}
+
+/// Adds a line for each function: which version is called and how it is.
+fn functions(lines: &mut Vec<String>, services: &[Value]) {
+    let named = services.iter().map(|service| (text(&service["name"]), &service["lambda"]));
+    let known: Vec<_> = named.filter(|(_, lambda)| lambda["version"].is_object()).collect();
+    if known.is_empty() {
+        return;
+    }
+    let mut warnings = Vec::new();
+    let mut about = Vec::new();
+    for (name, lambda) in known {
+        about.push(format!("{name}: {}", function(lambda)));
+        let told = texts(&lambda["version"]["warnings"]);
+        warnings.extend(told.into_iter().map(|warning| format!("{name}: {warning}")));
+    }
+    lines.push("\nfunctions:".to_owned());
+    lines.extend(about.into_iter().map(|line| format!("  {line}")));
+    let warnings: Vec<&str> = warnings.iter().map(String::as_str).collect();
+    some_of(lines, "\nwarnings of functions:", &warnings);
+}
+
+fn function(lambda: &Value) -> String {
+    let version = &lambda["version"];
+    let mut parts = vec![text(&lambda["function"]).to_owned()];
+    let state = text(&version["state"]);
+    if state != "unread" {
+        let trouble = !["active", "absent"].contains(&state);
+        let number = version["version"].as_str().unwrap_or("?");
+        let state = if trouble { state.to_uppercase() } else { state.to_owned() };
+        parts.push(match state.as_str() {
+            "absent" => "ABSENT".to_owned(),
+            state => format!("version {number} {state}"),
+        });
+    }
+    let targets = version["targets"].as_object().filter(|targets| 1 < targets.len());
+    for (number, share) in targets.into_iter().flatten() {
+        parts.push(format!("{number} gets {:.0}%", share.as_f64().unwrap_or(0.0) * 100.0));
+    }
+    if let Some(update) = version["last_update"].as_str().filter(|update| *update != "successful") {
+        parts.push(format!("update {update}"));
+    }
+    if let Some(snap_start) = version["snap_start"].as_str() {
+        parts.push(format!("SnapStart {snap_start}"));
+    }
+    let assumed = texts(&version["assumed"]);
+    let or_assumed = |what: &str, value: String| {
+        if assumed.contains(&what) { format!("{value} assumed") } else { value }
+    };
+    parts.push(or_assumed("memory", format!("{}MiB", version["memory_mib"])));
+    parts.push(or_assumed("timeout", text(&version["timeout"]).to_owned()));
+    parts.push(format!("at most {} at once", lambda["max_in_flight"]));
+    let provisioned = &version["provisioned"];
+    if provisioned.is_object() {
+        let (allocated, requested) = (&provisioned["allocated"], &provisioned["requested"]);
+        parts.push(format!("{allocated} of {requested} provisioned"));
+    }
+    if let Some(error) = version["error"].as_str() {
+        parts.push(format!("NOT READ: {error}"));
+    }
+    parts.join(", ")
 }
 
 fn table(services: &[Value]) -> Vec<String> {
@@ -116,6 +178,7 @@ fn row(service: &Value) -> [String; 5] {
         "-".to_owned()
     } else {
         let state = match (lambda["up"] == true, lambda["usable"] == true) {
+            _ if lambda["ready"] == false => "NOT READY",
             (false, _) => "BROKEN",
             (true, false) => "NO KEYS",
             (true, true) => "up",
@@ -209,7 +272,15 @@ mod tests {
         json!([
             {
                 "name": "film",
-                "lambda": { "up": true, "usable": true, "in_flight": 3, "max_in_flight": 10 },
+                "lambda": {
+                    "function": "film:live", "up": true, "ready": true, "usable": true, "in_flight": 3, "max_in_flight": 10,
+                    "version": {
+                        "state": "active", "version": "3", "targets": { "3": 0.9, "4": 0.1 }, "last_update": "successful",
+                        "snap_start": "off", "memory_mib": 1769, "timeout": "30s", "arch": "arm64",
+                        "provisioned": { "requested": 4, "allocated": 2, "available": 1 }, "concurrency": 10,
+                        "assumed": [], "error": null, "warnings": [],
+                    },
+                },
                 "container": { "tasks_ready": 2, "tasks": [0, 1, 2], "slots": 8, "slots_free": 3, "waiting": 0 },
                 "lately": { "seconds": 60, "requests": 1234, "errors": 0, "p99_at_most_ms": 250.0 },
             },
@@ -232,6 +303,9 @@ mod tests {
         service  lambda   tasks           slots             last minute
         film     up 3/10  2/3 ready       5/8 busy          1234 requests, 0 errors, p99 below 250ms
         report   -        0/1 NONE READY  0/0 busy, 4 WAIT  1 request, 1 ERROR
+
+        functions:
+          film: film:live, version 3 active, 3 gets 90%, 4 gets 10%, SnapStart off, 1769MiB, 30s, at most 10 at once, 2 of 4 provisioned
         ");
     }
 
@@ -250,6 +324,12 @@ mod tests {
         status["credentials"]["error"] = "no provider; give a role".into();
         let mut services = services();
         services[0]["lambda"]["up"] = false.into();
+        let version = &mut services[0]["lambda"]["version"];
+        *version = json!({
+            "state": "unread", "version": null, "targets": {}, "last_update": "successful", "snap_start": null,
+            "memory_mib": 1769, "timeout": "30s", "arch": "arm64", "provisioned": null, "concurrency": null,
+            "assumed": ["memory", "timeout"], "error": "not permitted: lambda:GetAlias", "warnings": [],
+        });
         let lines = lines(&status, &services);
         assert!(lines.len() <= 20, "{}", lines.len());
         insta::assert_snapshot!(lines.join("\n"), @"
@@ -268,6 +348,9 @@ mod tests {
         service  lambda       tasks           slots             last minute
         film     BROKEN 3/10  2/3 ready       5/8 busy          1234 requests, 0 errors, p99 below 250ms
         report   -            0/1 NONE READY  0/0 busy, 4 WAIT  1 request, 1 ERROR
+
+        functions:
+          film: film:live, 1769MiB assumed, 30s assumed, at most 10 at once, NOT READ: not permitted: lambda:GetAlias
 
         warnings of the policy:
           policy.yaml:9:3 services.old: no route leads to it

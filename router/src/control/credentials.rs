@@ -44,6 +44,7 @@ pub(crate) struct Aws {
     lambda_endpoint: String,
     ecs: aws_sdk_ecs::Client,
     ecs_rate: Arc<Rate>,
+    lambda: aws_sdk_lambda::Client,
 }
 
 impl Aws {
@@ -91,7 +92,8 @@ impl Aws {
             _ => config.endpoint_url().map_or_else(|| public_endpoint(&region), str::to_owned),
         };
         let ecs = aws_sdk_ecs::Client::new(&config);
-        Ok(Self { config, region, lambda_endpoint, ecs, ecs_rate: Arc::new(Rate::new()) })
+        let lambda = aws_sdk_lambda::Client::new(&config);
+        Ok(Self { config, region, lambda_endpoint, ecs, ecs_rate: Arc::new(Rate::new()), lambda })
     }
 
     /// Returns the region.
@@ -117,6 +119,11 @@ impl Aws {
     /// Returns the client for ECS.
     pub(crate) fn ecs(&self) -> &aws_sdk_ecs::Client {
         &self.ecs
+    }
+
+    /// Returns the client for what is read of functions; they are invoked without it.
+    pub(crate) fn lambda(&self) -> &aws_sdk_lambda::Client {
+        &self.lambda
     }
 
     /// Returns the rate at which ECS may be asked by all of this process.
@@ -281,11 +288,12 @@ impl Keys {
 }
 
 /// Returns after how long credentials just given are to be renewed. Some that are close to their end are given out again
-/// by the chain's own cache: those are asked for at the pace of failures, not on every tick.
+/// by the chain's own cache: those are asked for at the pace of failures, not on every tick, and once more before they end.
 fn renew_in(credentials: &Credentials, clock: SystemTime) -> Duration {
     let Some(expiry) = credentials.expiry() else { return REREAD_EVERY };
     let left = expiry.duration_since(clock).unwrap_or_default();
-    left.saturating_sub(RENEW_AHEAD).clamp(RETRY_AFTER.1, REREAD_EVERY)
+    let least = (left / 2).clamp(RETRY_AFTER.0, RETRY_AFTER.1);
+    left.saturating_sub(RENEW_AHEAD).clamp(least, REREAD_EVERY)
 }
 
 fn utc_day(clock: SystemTime) -> u64 {
@@ -368,6 +376,13 @@ mod tests {
             renew_in(&credentials(Some(Duration::from_mins(1)), clock), clock),
             RETRY_AFTER.1
         );
+        for (left, renewed) in [(20, 10), (1, 1), (0, 1)] {
+            assert_eq!(
+                renew_in(&credentials(Some(Duration::from_secs(left)), clock), clock),
+                Duration::from_secs(renewed),
+                "before they end"
+            );
+        }
         assert_eq!(
             renew_in(&credentials(Some(Duration::from_hours(6)), clock), clock),
             REREAD_EVERY

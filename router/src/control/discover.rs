@@ -6,7 +6,7 @@
 //! When a listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
 
 pub(crate) mod ecs;
-mod pace;
+pub(super) mod pace;
 mod reload;
 mod upstreams;
 

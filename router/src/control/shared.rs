@@ -18,6 +18,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     credentials::Keys,
     discover::Fleet,
+    functions::FunctionState,
     lately::{Lately, Looks},
 };
 use crate::{
@@ -197,6 +198,8 @@ pub(crate) struct ControlStats {
     /// By service.
     discovery_errors: Mutex<BTreeMap<Arc<str>, u64>>,
     states: Mutex<(Vec<DiscoveryState>, KeysState)>,
+    /// By service.
+    functions: Mutex<Arc<BTreeMap<Arc<str>, FunctionState>>>,
 }
 
 /// How the discovery of one service's tasks goes.
@@ -235,6 +238,15 @@ impl ControlStats {
     /// Returns how discovery and credentials are.
     pub(crate) fn states(&self) -> (Vec<DiscoveryState>, KeysState) {
         lock(&self.states).clone()
+    }
+
+    /// Returns what is known of functions, by service.
+    pub(crate) fn functions(&self) -> Arc<BTreeMap<Arc<str>, FunctionState>> {
+        lock(&self.functions).clone()
+    }
+
+    pub(super) fn tell_functions(&self, functions: BTreeMap<Arc<str>, FunctionState>) {
+        *lock(&self.functions) = Arc::new(functions);
     }
 
     pub(super) fn count_world(&self) {

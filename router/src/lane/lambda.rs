@@ -38,6 +38,7 @@ mod error;
 mod event;
 mod finish;
 mod frames;
+mod offer;
 mod sign;
 mod streaming;
 mod usage;
@@ -45,10 +46,12 @@ mod usage;
 use breaker::{Breaker, Probe};
 use call::Call;
 use finish::FinishAnyway;
+use offer::Offered;
 use sign::{CallOption, CallPath};
 use usage::Meter;
 
 pub(crate) use error::LambdaError;
+pub(crate) use offer::Offer;
 pub(crate) use sign::SigningKeys;
 pub(crate) use streaming::Streaming;
 
@@ -82,6 +85,7 @@ pub(crate) struct Function {
 struct State {
     in_flight: AtomicU32,
     breaker: Breaker,
+    offered: Offered,
     meter: Meter,
 }
 
@@ -120,7 +124,17 @@ impl Function {
 
     /// Tells whether calls of a request are let through; `alone` is one that has no other lane.
     pub(crate) fn is_up_for(&self, alone: bool) -> bool {
-        self.state.breaker.is_closed(alone)
+        (alone || self.state.offered.is_any()) && self.state.breaker.is_closed(alone)
+    }
+
+    /// Tells whether the version that is called runs, as far as is known.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state.offered.is_all()
+    }
+
+    /// Takes note of what requests may be sent that have another lane.
+    pub(crate) fn offer(&self, offer: Offer) {
+        self.state.offered.set(offer);
     }
 
     /// Sends a call that runs nothing when it is time to see whether a broken lane works again. No request waits for it.
@@ -146,13 +160,13 @@ impl Function {
     }
 
     fn enter(self: &Arc<Self>, alone: bool) -> Result<InFlight, Failure> {
-        let resting = Failure::did_not_run(
-            Spill::NotReady,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the function failed to start a moment ago",
-        );
+        let not_ready =
+            |detail| Failure::did_not_run(Spill::NotReady, StatusCode::SERVICE_UNAVAILABLE, detail);
         if !self.state.breaker.lets_through(alone) {
-            return Err(resting);
+            return Err(not_ready("the function failed to start a moment ago"));
+        }
+        if !alone && !self.state.offered.take() {
+            return Err(not_ready("the function's version is not Active"));
         }
         let room = |now: u32| (now < self.max_in_flight).then_some(now + 1);
         let capped = Failure::did_not_run(

@@ -23,7 +23,7 @@ use super::{
     shard::{Counter, LANES, LATENCY_BOUNDS_US, RouteLane, Shard},
 };
 use crate::{
-    control::{ControlStats, PolicyState, Shared},
+    control::{ControlStats, FunctionState, PolicyState, Shared, VersionState},
     lane::{container::TaskState, lambda::LambdaError},
     world::World,
 };
@@ -64,6 +64,7 @@ pub(crate) fn render(
     policy(&mut page, state);
     workers(&mut page, shards);
     lanes(&mut page, world);
+    versions(&mut page, &control.functions());
     page.family(&super::DISCOVERY_ERRORS, |family| {
         for service in &world.policy.services {
             if service.container.is_some() {
@@ -234,6 +235,31 @@ fn lanes(page: &mut Page, world: &World) {
     page.family(&super::QUEUE_WAITING, |family| {
         containers()
             .for_each(|(service, tasks)| family.add(&[service], f64::from(tasks.waiting())));
+    });
+}
+
+/// Adds what Lambda's API says of each service's function.
+fn versions(page: &mut Page, functions: &BTreeMap<Arc<str>, FunctionState>) {
+    page.family(&super::LAMBDA_STATE, |family| {
+        for (service, function) in functions {
+            for state in VersionState::ALL {
+                let is = state == function.known.configuration.state;
+                family.add(&[service, state.as_str()], if is { 1.0 } else { 0.0 });
+            }
+        }
+    });
+    page.family(&super::LAMBDA_CONCURRENCY_LIMIT, |family| {
+        for (service, function) in functions {
+            family.add(&[service], f64::from(function.real.max_in_flight));
+        }
+    });
+    page.family(&super::LAMBDA_PROVISIONED, |family| {
+        for (service, function) in functions {
+            let Some(provisioned) = function.known.provisioned else { continue };
+            family.add(&[service, "requested"], f64::from(provisioned.requested));
+            family.add(&[service, "allocated"], f64::from(provisioned.allocated));
+            family.add(&[service, "available"], f64::from(provisioned.available));
+        }
     });
 }
 

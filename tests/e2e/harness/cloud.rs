@@ -103,28 +103,43 @@ impl Cloud {
         for (name, value) in change.as_object().expect("a change is an object") {
             ask[name] = value.clone();
         }
-        let body = ask.to_string();
         let target = "AmazonEC2ContainerServiceV20141113.UpdateService";
+        let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
+        self.call("ecs", "POST", "/", &headers, &ask.to_string()).await["service"].clone()
+    }
+
+    /// Calls Lambda's API, as anybody with credentials would.
+    pub(crate) async fn lambda(&self, method: &str, path: &str, body: Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.call("lambda", method, path, &[("content-type", "application/json")], &body).await
+    }
+
+    async fn call(
+        &self,
+        service: &str,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Value {
         let host = self.address.to_string();
-        let mut headers = vec![
-            ("host".to_owned(), host.clone()),
-            ("x-amz-target".to_owned(), target.to_owned()),
-            ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
-        ];
+        let own = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut headers: Vec<_> =
+            std::iter::once(("host".to_owned(), host.clone())).chain(own).collect();
         let identity = Credentials::new("local", "local", None, None, "tests").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region("eu-west-1")
-            .name("ecs")
+            .name(service)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()
             .expect("all that is needed is given")
             .into();
-        let url = format!("http://{host}/");
+        let url = format!("http://{host}{target}");
         let signed = headers[1..].iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let request =
-            SignableRequest::new("POST", &url, signed, SignableBody::Bytes(body.as_bytes()));
+            SignableRequest::new(method, &url, signed, SignableBody::Bytes(body.as_bytes()));
         let signed = sign(request.expect("the request can be signed"), &params);
         let (instructions, _) = signed.expect("the request can be signed").into_parts();
         for (name, value) in instructions.headers() {
@@ -132,9 +147,9 @@ impl Cloud {
         }
         let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let mut wire = Wire::connect(self.address).await;
-        let answer = wire.ask("POST", "/", &headers, body.as_bytes()).await;
-        assert_eq!(answer.status(), 200, "{answer:?}");
-        answer.json()["service"].clone()
+        let answer = wire.ask(method, target, &headers, body.as_bytes()).await;
+        assert!((200..300).contains(&answer.status()), "{answer:?}");
+        answer.json()
     }
 
     /// Ends it, and all that runs on it.

@@ -2,7 +2,7 @@
 //! the test answers, leaves, cuts or resets.
 //!
 //! It is a task of the container lane, or Lambda's API, as the test likes. Probes of the gateway (path [`PROBE`]) are
-//! answered by themselves and not counted.
+//! answered by themselves and not counted; that functions be read is refused the same way.
 
 use std::{
     net::SocketAddr,
@@ -184,6 +184,15 @@ async fn serve(mut wire: Wire, shared: Arc<Shared>, mut connection: usize) {
         let unwell = shared.unwell.load(SeqCst);
         let status = if unwell { "503 Unwell" } else { "200 OK" };
         wire.send(response(status, &[("connection", "close")], b"")).await;
+        return;
+    }
+    let reads = ["/configuration", "/aliases/", "concurrency", "/account-settings"];
+    if method == "GET"
+        && target.starts_with("/20")
+        && reads.iter().any(|read| target.contains(read))
+    {
+        let headers = [("x-amzn-errortype", "AccessDeniedException"), ("connection", "close")];
+        wire.send(response("403 Forbidden", &headers, b"{}")).await;
         return;
     }
     if connection == 0 {

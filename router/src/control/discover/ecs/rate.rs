@@ -1,10 +1,10 @@
-//! How often ECS is asked: a token bucket that all pollers of this process share.
+//! How often an API is asked: a token bucket that all who ask it in this process share.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// Calls that may be made at once, and each second after that: half of what ECS allows an account in a region for reading
+/// Calls of ECS that may be made at once, and each second after that: half of what ECS allows an account in a region for reading
 /// tasks (ECS API reference, "Request throttling": "Cluster resource read", 100 and 20 a second), so that other callers
 /// have room. At 10 a second some 45 services of a cluster are polled every 5 s; more take longer.
 const BURST: f64 = 50.0;
@@ -12,7 +12,11 @@ const PER_SECOND: f64 = 10.0;
 
 /// A token bucket.
 #[derive(Debug)]
-pub(crate) struct Rate(Mutex<Tokens>);
+pub(crate) struct Rate {
+    burst: f64,
+    per_second: f64,
+    tokens: Mutex<Tokens>,
+}
 
 #[derive(Debug)]
 struct Tokens {
@@ -22,23 +26,29 @@ struct Tokens {
 }
 
 impl Rate {
-    /// Makes a full bucket.
+    /// Makes a full bucket for ECS.
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Tokens { left: BURST, at: Instant::now() }))
+        Self::of(BURST, PER_SECOND)
+    }
+
+    /// Makes a full bucket of `burst` calls at once, and `per_second` after that.
+    pub(crate) fn of(burst: f64, per_second: f64) -> Self {
+        let tokens = Mutex::new(Tokens { left: burst, at: Instant::now() });
+        Self { burst, per_second, tokens }
     }
 
     /// Waits for one's turn to call.
-    pub(super) async fn turn(&self) {
+    pub(in crate::control) async fn turn(&self) {
         sleep_until(self.take(Instant::now())).await;
     }
 
     /// Takes a token; returns when it may be used.
     fn take(&self, now: Instant) -> Instant {
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = now.saturating_duration_since(tokens.at).as_secs_f64();
-        tokens.left = (tokens.left + elapsed * PER_SECOND).min(BURST) - 1.0;
+        tokens.left = (tokens.left + elapsed * self.per_second).min(self.burst) - 1.0;
         tokens.at = now;
-        now + Duration::from_secs_f64((-tokens.left / PER_SECOND).max(0.0))
+        now + Duration::from_secs_f64((-tokens.left / self.per_second).max(0.0))
     }
 }
 
