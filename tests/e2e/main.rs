@@ -7,6 +7,7 @@
 mod harness;
 
 mod container;
+mod credentials;
 mod demo;
 mod ecs;
 mod forwarding;
@@ -14,6 +15,7 @@ mod http;
 mod iam;
 mod lambda;
 mod lambda_errors;
+mod lambda_hostile;
 mod lambda_state;
 mod lambda_streams;
 mod learning;
