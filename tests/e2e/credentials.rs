@@ -41,7 +41,7 @@ impl Role {
         let gives = Arc::new(Mutex::new(gives));
         let now = gives.clone();
         let endpoint = Upstream::answering(move |exchange: Exchange, _| {
-            let gives = now.lock().unwrap().clone();
+            let gives = now.lock().expect("nobody panics with it").clone();
             async move {
                 assert_eq!(exchange.head.get("authorization"), Some(TOKEN));
                 match gives {
@@ -55,7 +55,7 @@ impl Role {
                         exchange.reply("200 OK", &[], keys.to_string()).await;
                     }
                     Error => {
-                        exchange.reply("500 Oops", &[], r#"{"code":"Oops","message":"m"}"#).await
+                        exchange.reply("500 Oops", &[], r#"{"code":"Oops","message":"m"}"#).await;
                     }
                     Silence => std::future::pending().await,
                 }
@@ -66,7 +66,7 @@ impl Role {
     }
 
     fn now_gives(&self, gives: Gives) {
-        *self.gives.lock().unwrap() = gives;
+        *self.gives.lock().expect("nobody panics with it") = gives;
     }
 
     /// A gateway that has no other credentials.
@@ -91,7 +91,7 @@ impl Role {
 
 /// Writes a time as the endpoint does: RFC 3339 in UTC, by the days' algorithm of Howard Hinnant.
 fn written(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let seconds = time.duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -107,7 +107,7 @@ fn written(time: SystemTime) -> String {
 /// Lambda's API; its function answers with the name of the key that signed the call.
 async fn api() -> Upstream {
     Upstream::answering(|exchange: Exchange, _| async move {
-        let signed = exchange.head.get("authorization").unwrap().to_owned();
+        let signed = exchange.head.get("authorization").expect("it is signed").to_owned();
         let name = signed.split("Credential=KEY").nth(1).and_then(|rest| rest.split('/').next());
         let name = name.unwrap_or("nobody").to_owned();
         // Its token goes with it.

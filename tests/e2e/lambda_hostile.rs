@@ -1,6 +1,8 @@
 //! What strangers write into headers, both ways through the Lambda lane: a client to a function, a function to a client,
 //! and an API that is not what it says. One table each; every row with every event format, buffered and streamed.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::harness::{
@@ -19,9 +21,9 @@ async fn start(api: &Upstream) -> Gateway {
         for mode in MODES {
             let lambda = format!("function: f, event: {format}, invoke: {mode}");
             let lambda = format!("{lambda}, assume: {{ timeout: 30s }}");
-            services += &format!("  {format}-{mode}: {{ lambda: {{ {lambda} }} }}\n");
+            let _ = writeln!(services, "  {format}-{mode}: {{ lambda: {{ {lambda} }} }}");
             let path = format!("match: {{ path_prefix: /{format}/{mode}/ }}");
-            routes += &format!("  - {{ {path}, service: {format}-{mode} }}\n");
+            let _ = writeln!(routes, "  - {{ {path}, service: {format}-{mode} }}");
         }
     }
     let policy = format!(
@@ -35,15 +37,15 @@ async fn start(api: &Upstream) -> Gateway {
 fn frame(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in [(":message-type", "event"), (":event-type", kind)] {
-        headers.push(u8::try_from(name.len()).unwrap());
+        headers.push(u8::try_from(name.len()).expect("names are short"));
         headers.extend(name.bytes());
         headers.push(7);
-        headers.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        headers.extend(u16::try_from(value.len()).expect("values are short").to_be_bytes());
         headers.extend(value.bytes());
     }
     let mut bytes = Vec::new();
     for length in [16 + headers.len() + payload.len(), headers.len()] {
-        bytes.extend(u32::try_from(length).unwrap().to_be_bytes());
+        bytes.extend(u32::try_from(length).expect("frames are short").to_be_bytes());
     }
     bytes.extend(crc32(&bytes).to_be_bytes());
     bytes.extend(headers);
@@ -190,7 +192,7 @@ const REQUESTS: &[(&[u8], &[u8], Request)] = &[
 fn values(event: &Value, format: &str, name: &str) -> Vec<String> {
     let texts = |list: &Value| -> Vec<String> {
         let texts = list.as_array().into_iter().flatten();
-        texts.map(|text| text.as_str().unwrap().to_owned()).collect()
+        texts.map(|text| text.as_str().expect("values are text").to_owned()).collect()
     };
     let single: Vec<_> = event["headers"][name].as_str().map(str::to_owned).into_iter().collect();
     let listed = texts(&event["multiValueHeaders"][name]);
@@ -203,7 +205,9 @@ fn values(event: &Value, format: &str, name: &str) -> Vec<String> {
 #[tokio::test]
 async fn what_clients_send() {
     let api = Upstream::answering(async |mut exchange: Exchange, body| {
-        assert!(exchange.head.get("authorization").unwrap().contains("Credential=local/"));
+        assert!(
+            exchange.head.get("authorization").expect("it is signed").contains("Credential=local/")
+        );
         for name in ["x-amz-invocation-type", "x-amz-client-context", "x-amz-tenant-id"] {
             assert_eq!(exchange.head.get(name), None);
         }
