@@ -92,6 +92,9 @@ pub(crate) fn main() -> ExitCode {
 /// Sends logs to standard error, filtered by `PACER_LOG`.
 fn start_log() {
     let filter = EnvFilter::try_from_env("PACER_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
+    // With more, the SDK writes the id of the access key with every call.
+    let quiet = "aws_smithy_runtime=info".parse().expect("it is a target and a level");
+    let filter = filter.add_directive(quiet);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
