@@ -19,13 +19,14 @@ Needs nginx (Debian package), and room for file descriptors (`ulimit -n`, raised
 import argparse
 import asyncio
 import contextlib
+import os
 import resource
 import selectors
 import socket
 import statistics
 import struct
+import subprocess
 import sys
-import threading
 import time
 import zlib
 from pathlib import Path
@@ -36,7 +37,7 @@ PORT, API = 19005, 19006
 KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
 RETURNED = '{"statusCode":200,"headers":{"content-type":"text/plain"},"body":"ok"}'
 # 4.4 MB of bytes are 5.9 MB of base64, and 6 MiB is all that Invoke takes.
-LARGE = bytes(4_400_000)
+LARGE, EVENT = 4_400_000, 5_870_000
 SMALL = b"POST / HTTP/1.1\r\nhost: bench\r\ncontent-length: 2\r\n\r\nhi"
 MIB = 1 << 20
 
@@ -193,8 +194,10 @@ def first_byte(binaries, count):
                     taken[way].append((end - begin) * 1e3)
     median = {way: statistics.median(times) for way, times in taken.items()}
     p99 = {way: statistics.quantiles(times, n=100)[98] for way, times in taken.items()}
-    print(f"first byte, {count} each: direct {median['direct']:.3f} ms, gateway {median['gateway']:.3f} ms (medians; p99 {p99['direct']:.3f} and {p99['gateway']:.3f})")
-    print(f"  added: {median['gateway'] - median['direct']:.3f} ms")
+    print(f"first byte, {count} each way:")
+    for way in ways:
+        print(f"  {way:8} median {median[way]:.3f} ms, p99 {p99[way]:.3f} ms")
+    print(f"  added: {median['gateway'] - median['direct']:.3f} ms", flush=True)
 
 
 def slow_streams(binaries, count, every):
@@ -211,7 +214,6 @@ def slow_streams(binaries, count, every):
             selector.register(connection, selectors.EVENT_READ, connection)
         opened = time.monotonic()
         most = mib()
-        pieces = 0
         # All are open now; each must bring two pieces more.
         rounds = {number: 2 for number in waiting}
         while rounds and time.monotonic() < opened + 20 * every:
@@ -220,14 +222,15 @@ def slow_streams(binaries, count, every):
                 if not data:
                     sys.exit("the gateway closed a stream")
                 if data.count(b"x") and key.fd in rounds:
-                    pieces += 1
                     rounds[key.fd] -= 1
                     if not rounds[key.fd]:
                         del rounds[key.fd]
             most = max(most, mib())
         if rounds:
             sys.exit(f"{len(rounds)} of {count} streams brought nothing for {20 * every} s")
-        print(f"{count} slow streams, opened in {opened - begin:.0f} s: {most:.0f} MiB resident at most, {(most - idle) * 1024 / count:.1f} KiB each (idle {idle:.0f} MiB)")
+        each = (most - idle) * 1024 / count
+        print(f"{count} slow streams, opened in {opened - begin:.0f} s:")
+        print(f"  {most:.0f} MiB resident at most, {each:.1f} KiB each; idle {idle:.0f} MiB", flush=True)
 
 
 def stalled_streams(binaries, count, sizes):
@@ -244,14 +247,14 @@ def stalled_streams(binaries, count, sizes):
                 now = mib()
                 still = still + 1 if abs(now - held) < 0.5 else 0
                 held = now
-            print(f"{count} responses of {size} MiB that nobody reads: {held:.0f} MiB resident, {(held - idle) * 1024 / count:.1f} KiB each")
+            each = (held - idle) * 1024 / count
+            print(f"{count} responses of {size} MiB that nobody reads: {held:.0f} MiB resident, {each:.1f} KiB each", flush=True)
             # It comes whole once it is read.
             got = 0
             while piece := connections[0].recv(1 << 16):
                 got += piece.count(b"x")
                 if piece.endswith(b"0\r\n\r\n"):
                     break
-            # `text/plain` in the head has an x, as has x-request-id.
             if got < size * MIB:
                 sys.exit(f"{got} bytes of {size * MIB}")
 
@@ -273,38 +276,50 @@ def paced(seconds, rate):
     return latencies
 
 
-def post_large(ending, counted):
-    connection = connect(PORT)
-    head = f"POST / HTTP/1.1\r\nhost: bench\r\ncontent-type: application/octet-stream\r\ncontent-length: {len(LARGE)}\r\n\r\n"
-    while not ending.is_set():
-        connection.sendall(head.encode())
-        connection.sendall(LARGE)
-        if not until(connection, b"\r\n\r\nok").startswith(b"HTTP/1.1 200"):
+def post(port, size, pause):
+    """Posts bodies of `size` bytes one after another, or every `pause` seconds; tells of each by a dot."""
+    connection = connect(port)
+    head = "POST / HTTP/1.1\r\nhost: bench\r\ncontent-type: application/octet-stream\r\n"
+    message = head.encode() + f"content-length: {size}\r\n\r\n".encode() + bytes(size)
+    due = time.perf_counter()
+    while True:
+        connection.sendall(message)
+        if not until(connection, b"}" if port == ORIGIN else b"\r\n\r\nok").startswith(b"HTTP/1.1 200"):
             sys.exit("a large request failed")
-        counted.append(1)
+        os.write(1, b".")
+        due += pause
+        time.sleep(max(0, due - time.perf_counter()))
 
 
 def large_events(binaries, rounds, seconds, rate, cpus):
+    # What the machine itself does to small requests while such bytes are sent and taken is told by sending as many past
+    # the gateway.
+    loads = {"none": None, "through it": (PORT, LARGE), "past the gateway": (ORIGIN, EVENT)}
+    p50, p99, posted = ({load: [] for load in loads} for _ in range(3))
     with gateway(binaries, "buffered", ORIGIN, cpus):
         paced(1, rate)
-        p50, p99, counted = {"without": [], "with": []}, {"without": [], "with": []}, []
         for _ in range(rounds):
-            for kind in p99:
-                ending = threading.Event()
-                posting = threading.Thread(target=post_large, args=(ending, counted))
-                if kind == "with":
-                    posting.start()
-                latencies = paced(seconds, rate)
-                ending.set()
-                if kind == "with":
-                    posting.join()
-                p50[kind].append(statistics.median(latencies))
-                p99[kind].append(statistics.quantiles(latencies, n=100)[98])
-    median = {kind: (statistics.median(p50[kind]), statistics.median(p99[kind])) for kind in p99}
-    print(f"small requests at {rate}/s, median of {rounds} rounds of {seconds} s, gateway on processors {cpus}:")
-    for kind, (middle, late) in median.items():
-        print(f"  {kind:8} 6 MB events: p50 {middle:.2f} ms, p99 {late:.2f} ms")
-    print(f"  added at p99: {median['with'][1] - median['without'][1]:.2f} ms; {len(counted) / rounds / seconds:.1f} events of 6 MB a second")
+            for load, target in loads.items():
+                with contextlib.ExitStack() as ending:
+                    if target:
+                        # A process of its own: a thread would share the interpreter with the clock.
+                        pause = 1 / posted["through it"][-1] if load == "past the gateway" else 0
+                        command = [sys.executable, __file__, "--post", *map(str, target), str(pause)]
+                        posting = ending.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+                        ending.callback(posting.kill)
+                        posting.stdout.read(1)
+                    latencies = paced(seconds, rate)
+                    if target:
+                        posting.kill()
+                        posted[load].append(len(posting.stdout.read()) / seconds)
+                p50[load].append(statistics.median(latencies))
+                p99[load].append(statistics.quantiles(latencies, n=100)[98])
+    print(f"small requests at {rate}/s, medians of {rounds} rounds of {seconds} s, gateway on processors {cpus}; 6 MB events:")
+    for load in loads:
+        many = f", {statistics.median(posted[load]):.0f} a second" if posted[load] else ""
+        print(f"  {load:16}  p50 {statistics.median(p50[load]):6.2f} ms, p99 {statistics.median(p99[load]):6.2f} ms{many}")
+    added = statistics.median(with_ - without for with_, without in zip(p99["through it"], p99["none"]))
+    print(f"  added at p99: {added:.2f} ms")
 
 
 def raise_open_files(wanted):
@@ -331,7 +346,10 @@ def main():
     arguments.add_argument("--cpus", default="0-1", help="of the gateway, with large events")
     arguments.add_argument("--no-build", metavar="DIRECTORY", help="take pacer from here")
     arguments.add_argument("--serve", type=int, metavar="PORT", help="be Lambda's API")
+    arguments.add_argument("--post", nargs=3, metavar=("PORT", "BYTES", "PAUSE"), help="be the client of large events")
     args = arguments.parse_args()
+    if args.post:
+        post(int(args.post[0]), int(args.post[1]), float(args.post[2]))
     may_be_open = raise_open_files(2 * args.streams + 1000)
     if args.serve:
         asyncio.run(serve(args.serve, args.every))
