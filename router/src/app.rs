@@ -170,16 +170,16 @@ fn control(
         .expect("a runtime of one thread needs only file descriptors");
     let Start { policy, warnings, follower, workers } = start;
     runtime.block_on(async {
-        let world = match Control::first_world(&policy, workers).await {
-            Ok(world) => Arc::new(world),
+        let first = match Control::first_world(&policy, workers).await {
+            Ok(first) => first,
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
             }
         };
         let shards: Vec<_> = (0..workers).map(|worker| Arc::new(Shard::new(worker))).collect();
-        let (publish, worlds) = watch::channel(world.clone());
-        let control = Control::new(policy, shards.clone(), publish, recent, world, follower);
+        let (publish, worlds) = watch::channel(first.world.clone());
+        let control = Control::new(policy, shards.clone(), publish, recent, first, follower);
         let shared = control.shared();
         shared.warned(warnings);
         if let Some(listener) = listeners.admin {

@@ -26,6 +26,7 @@ use std::{
 };
 
 use anyhow::Context;
+use aws_credential_types::Credentials;
 use policies::policy::{Policy, ServiceId};
 use predictor::outcome::Outcome;
 use tokio::{
@@ -107,6 +108,15 @@ enum Report {
     Keys(Result<aws_credential_types::Credentials, String>),
 }
 
+/// What a gateway begins with.
+#[derive(Debug)]
+pub(crate) struct First {
+    /// The world that workers start with.
+    pub(crate) world: Arc<World>,
+    /// What its keys were made of: they run out also when the loop never gets any.
+    pub(crate) credentials: Option<Credentials>,
+}
+
 impl Control {
     /// Makes the loop for `policy`, beginning with the world that the workers were started with.
     ///
@@ -117,9 +127,10 @@ impl Control {
         shards: Vec<Arc<Shard>>,
         publish: watch::Sender<Arc<World>>,
         recent: mpsc::Receiver<Vec<Outcome>>,
-        first: Arc<World>,
+        first: First,
         follower: Follower,
     ) -> Self {
+        let First { world: first, credentials } = first;
         let now = Instant::now();
         let shared = Shared::new(publish.subscribe(), shards, follower.in_force());
         let shared = Arc::new(shared);
@@ -139,7 +150,7 @@ impl Control {
             follower,
             learner: Learner::new(&policy),
             learned: now,
-            keys: Keys::new(first.keys.is_some()),
+            keys: Keys::new(credentials, SystemTime::now()),
             aws: None,
             jobs: JoinSet::new(),
             world: first,
@@ -160,7 +171,7 @@ impl Control {
     ///
     /// # Errors
     /// When the policy needs AWS and no region is known, or its endpoint is not a URL.
-    pub(crate) async fn first_world(policy: &Arc<Policy>, workers: usize) -> anyhow::Result<World> {
+    pub(crate) async fn first_world(policy: &Arc<Policy>, workers: usize) -> anyhow::Result<First> {
         let aws = if Aws::is_needed(policy) { Some(Aws::load(policy).await?) } else { None };
         let mut endpoints = Vec::with_capacity(policy.services.len());
         for service in &policy.services {
@@ -180,20 +191,21 @@ impl Control {
             };
             endpoints.push(Endpoints { function, tasks, retries: Retries::new(workers) });
         }
-        let keys = match &aws {
+        let (keys, credentials) = match &aws {
             Some(aws) if policy.services.iter().any(|service| service.lambda.is_some()) => {
-                first_keys(aws).await
+                first_keys(aws).await.unzip()
             }
-            _ => None,
+            _ => (None, None),
         };
-        Ok(World {
+        let world = World {
             policy: policy.clone(),
             beliefs: Arc::new(learn::priors(policy)),
             endpoints: endpoints.into(),
             keys,
             counters: (0..workers).map(|_| Table::new(policy)).collect(),
             generation: 0,
-        })
+        };
+        Ok(First { world: Arc::new(world), credentials })
     }
 
     /// Runs until `stop`. Jobs still under way are dropped with it.
@@ -463,6 +475,10 @@ impl Control {
             endpoints.push(Endpoints { function, tasks, retries });
         }
         self.aws = self.aws.take().or(aws);
+        let keys = keys.map(|(keys, credentials)| {
+            self.keys.heard(Ok(credentials), now, SystemTime::now());
+            keys
+        });
         let world = Arc::new(World {
             beliefs: Arc::new(self.learner.follow(&policy, &old.policy)),
             counters: self.shared.series().tables(&policy, &old),
@@ -569,11 +585,12 @@ impl std::fmt::Debug for Control {
     }
 }
 
-/// Returns signing keys when credentials come within [`CREDENTIALS_WAIT`].
-async fn first_keys(aws: &Aws) -> Option<Arc<SigningKeys>> {
+/// Returns signing keys, and what they were made of, when credentials come within [`CREDENTIALS_WAIT`].
+async fn first_keys(aws: &Aws) -> Option<(Arc<SigningKeys>, Credentials)> {
     match timeout(CREDENTIALS_WAIT, aws.credentials()).await {
         Ok(Ok(found)) => {
-            Some(Arc::new(credentials::signing_keys(&found, aws.region(), SystemTime::now())))
+            let keys = credentials::signing_keys(&found, aws.region(), SystemTime::now());
+            Some((Arc::new(keys), found))
         }
         // The loop asks again at once, tells why it failed, and publishes them when they come.
         Ok(Err(_)) | Err(_) => None,

@@ -8,7 +8,7 @@ use tower::Service;
 
 use super::*;
 use crate::{
-    control::{Control, reload::Follower},
+    control::{Control, First, reload::Follower},
     files::Reading,
     fixture,
 };
@@ -40,7 +40,8 @@ fn state() -> AdminState {
     let world = Arc::new(world);
     let (publish, _) = watch::channel(world.clone());
     let (_, recent) = mpsc::channel(1);
-    let control = Control::new(policy, vec![shard], publish, recent, world.clone(), follower());
+    let first = First { world, credentials: None };
+    let control = Control::new(policy, vec![shard], publish, recent, first, follower());
     control.shared().remember(vec![outcome; 3]);
     control.shared()
 }

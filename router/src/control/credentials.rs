@@ -207,12 +207,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Begins with whether the first world was given keys; the loop asks for its own at once.
-    pub(crate) fn new(published: bool) -> Self {
+    /// Begins with what the first world's keys were made of at `clock`; the loop asks for its own at once.
+    pub(crate) fn new(first: Option<Credentials>, clock: SystemTime) -> Self {
         Self {
-            credentials: None,
-            derived_for: None,
-            published,
+            derived_for: first.is_some().then(|| utc_day(clock)),
+            published: first.is_some(),
+            credentials: first,
             asking: false,
             ask_at: None,
             failures: 0,
@@ -309,9 +309,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_keys_run_out_also_when_there_are_never_others() {
+        let (now, clock) = (Instant::now(), UNIX_EPOCH + Duration::from_hours(24 * 20_000));
+        let hour = Duration::from_hours(1);
+        let mut keys = Keys::new(Some(credentials(Some(2 * hour), clock)), clock);
+        keys.heard(Err("nobody answers".to_owned()), now, clock);
+        assert!(keys.renewal("eu-west-1", clock + hour).is_none(), "they are good yet");
+        let end = clock + 2 * hour;
+        assert!(matches!(keys.renewal("eu-west-1", end), Some(Renewal::Expired)));
+        assert!(keys.renewal("eu-west-1", end).is_none(), "that is told once");
+    }
+
+    #[test]
     fn keys_are_derived_once_a_day_and_for_new_credentials() {
         let (now, clock) = (Instant::now(), UNIX_EPOCH + Duration::from_hours(24 * 20_000));
-        let mut keys = Keys::new(false);
+        let mut keys = Keys::new(None, clock);
         assert!(keys.is_due(now), "the loop asks at once");
         assert!(!keys.is_due(now), "it asks once at a time");
         assert!(keys.renewal("eu-west-1", clock).is_none(), "nothing is known yet");
@@ -341,7 +353,7 @@ mod tests {
     #[test]
     fn expiring_credentials_are_renewed_ahead_and_kept_until_their_end() {
         let (now, clock) = (Instant::now(), SystemTime::now());
-        let mut keys = Keys::new(false);
+        let mut keys = Keys::new(None, clock);
         assert!(keys.is_due(now));
         keys.heard(Ok(credentials(Some(Duration::from_mins(10)), clock)), now, clock);
         assert!(matches!(keys.renewal("eu-west-1", clock), Some(Renewal::Keys(_))));

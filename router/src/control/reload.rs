@@ -11,6 +11,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use aws_credential_types::Credentials;
 use policies::{policy::Policy, policy::ServiceId, problem::Problem, reload::needs_restart};
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
@@ -56,7 +57,7 @@ pub(crate) struct Ready {
     /// The Lambda API, when a service has a function.
     pub(super) lambda: Option<Endpoint>,
     /// Keys, when there were none before.
-    pub(super) keys: Option<Arc<SigningKeys>>,
+    pub(super) keys: Option<(Arc<SigningKeys>, Credentials)>,
 }
 
 /// What became of reading the policy again.

@@ -35,11 +35,11 @@ fn follower() -> Follower {
 
 async fn start(text: &str) -> Running {
     let policy = fixture::policy(text);
-    let world = Arc::new(Control::first_world(&policy, 1).await.unwrap());
+    let first = Control::first_world(&policy, 1).await.unwrap();
     let shards = vec![fixture::shard(0)];
-    let (publish, _) = watch::channel(world.clone());
+    let (publish, _) = watch::channel(first.world.clone());
     let (recent, received) = mpsc::channel(8);
-    let control = Control::new(policy, shards, publish, received, world, follower());
+    let control = Control::new(policy, shards, publish, received, first, follower());
     let shared = control.shared();
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(control.run(stopped));

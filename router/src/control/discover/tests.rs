@@ -122,7 +122,7 @@ async fn addresses_are_found_without_a_name_service_and_never_looked_up_again() 
     let mut fixed = fleet("[\"http://127.0.0.1:9000\", \"https://[::1]:9001\"]");
     assert!(fixed.lookup(Instant::now()).is_none());
     let policy = fixture::policy(fixture::POLICY);
-    let world = Control::first_world(&policy, 1).await.unwrap();
+    let world = Control::first_world(&policy, 1).await.unwrap().world;
     let tasks = world.endpoints[0].tasks.as_ref().unwrap();
     assert_eq!(
         tasks.list().iter().map(|task| task.address.to_string()).collect::<Vec<_>>(),
