@@ -33,7 +33,7 @@ pub(crate) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Like [`escape`], but writes nothing and returns false when a byte would need six (`\u0001`).
 ///
-/// So what it writes is never more than twice as long, which is what [`event_size_max`](crate::event_size_max) needs.
+/// So what it writes is never more than twice as long, which is what [`event_size_max`](crate::Format::event_size_max) needs.
 pub(crate) fn escape_text(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     let start = out.len();
     let mut rest = bytes;
