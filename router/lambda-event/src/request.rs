@@ -115,9 +115,24 @@ fn write_headers(out: &mut Vec<u8>, request: &Request<'_>, field: &str, repeated
     out.push(b'}');
 }
 
-/// The first label of the domain, which stands for the id of an API.
-fn domain_prefix<'a>(request: &Request<'a>) -> &'a str {
-    request.domain.split('.').next().unwrap_or_default()
+/// Opens the context of API Gateway's formats, up to the domain; its first label stands for the id of an API.
+fn open_context(out: &mut Vec<u8>, request: &Request<'_>) {
+    let prefix = request.domain.split('.').next().unwrap_or_default();
+    out.extend_from_slice(br#","requestContext":{"accountId":"anonymous","apiId":"#);
+    json::string(out, prefix);
+    out.extend_from_slice(br#","domainName":"#);
+    json::string(out, request.domain);
+    out.extend_from_slice(br#","domainPrefix":"#);
+    json::string(out, prefix);
+}
+
+/// Writes what was asked for, and in which version: `"path":"…","protocol":"…"`.
+fn write_target(out: &mut Vec<u8>, request: &Request<'_>) {
+    out.extend_from_slice(br#""path":"#);
+    json::string(out, request.path);
+    out.extend_from_slice(br#","protocol":""#);
+    out.extend_from_slice(protocol(request.protocol));
+    out.push(b'"');
 }
 
 /// Writes a client's address and program: `"sourceIp":"…","userAgent":"…"`.

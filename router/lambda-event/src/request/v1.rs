@@ -5,7 +5,7 @@
 //! REST APIs do it, the path stays percent-encoded, and query parameters are decoded. Names of headers are lower case,
 //! where REST APIs keep the client's case: names have none (RFC 9110 section 5.1).
 
-use super::{Request, domain_prefix, protocol, query, write_client, write_headers, write_time};
+use super::{Request, open_context, query, write_client, write_headers, write_target, write_time};
 use crate::format::Format;
 use crate::headers::Repeated;
 use crate::{body, json};
@@ -64,13 +64,7 @@ fn resource(path: &str) -> &'static [u8] {
 }
 
 fn write_context(out: &mut Vec<u8>, request: &Request<'_>) {
-    let prefix = domain_prefix(request);
-    out.extend_from_slice(br#","requestContext":{"accountId":"anonymous","apiId":"#);
-    json::string(out, prefix);
-    out.extend_from_slice(br#","domainName":"#);
-    json::string(out, request.domain);
-    out.extend_from_slice(br#","domainPrefix":"#);
-    json::string(out, prefix);
+    open_context(out, request);
     out.extend_from_slice(br#","extendedRequestId":"#);
     json::string(out, request.request_id);
     out.extend_from_slice(br#","httpMethod":"#);
@@ -79,11 +73,9 @@ fn write_context(out: &mut Vec<u8>, request: &Request<'_>) {
         br#","identity":{"accessKey":null,"accountId":null,"caller":null,"cognitoAuthenticationProvider":null,"cognitoAuthenticationType":null,"cognitoIdentityId":null,"cognitoIdentityPoolId":null,"principalOrgId":null,"#,
     );
     write_client(out, request);
-    out.extend_from_slice(br#","user":null,"userArn":null},"path":"#);
-    json::string(out, request.path);
-    out.extend_from_slice(br#","protocol":""#);
-    out.extend_from_slice(protocol(request.protocol));
-    out.extend_from_slice(br#"","requestId":"#);
+    out.extend_from_slice(br#","user":null,"userArn":null},"#);
+    write_target(out, request);
+    out.extend_from_slice(br#","requestId":"#);
     json::string(out, request.request_id);
     out.extend_from_slice(br#","requestTime":"#);
     write_time(out, request, "requestTimeEpoch");

@@ -6,7 +6,7 @@
 
 use http::header::COOKIE;
 
-use super::{Request, domain_prefix, protocol, query, write_client, write_headers, write_time};
+use super::{Request, open_context, query, write_client, write_headers, write_target, write_time};
 use crate::format::Format;
 use crate::headers::Repeated;
 use crate::{body, headers, json};
@@ -46,20 +46,12 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>) {
 }
 
 fn write_context(out: &mut Vec<u8>, request: &Request<'_>) {
-    let prefix = domain_prefix(request);
-    out.extend_from_slice(br#","requestContext":{"accountId":"anonymous","apiId":"#);
-    json::string(out, prefix);
-    out.extend_from_slice(br#","domainName":"#);
-    json::string(out, request.domain);
-    out.extend_from_slice(br#","domainPrefix":"#);
-    json::string(out, prefix);
+    open_context(out, request);
     out.extend_from_slice(br#","http":{"method":"#);
     json::string(out, request.method.as_str());
-    out.extend_from_slice(br#","path":"#);
-    json::string(out, request.path);
-    out.extend_from_slice(br#","protocol":""#);
-    out.extend_from_slice(protocol(request.protocol));
-    out.extend_from_slice(br#"","#);
+    out.push(b',');
+    write_target(out, request);
+    out.push(b',');
     write_client(out, request);
     out.extend_from_slice(br#"},"requestId":"#);
     json::string(out, request.request_id);

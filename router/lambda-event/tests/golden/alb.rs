@@ -3,43 +3,12 @@
 //! Fields and rules are those of "Use Lambda functions as targets of an Application Load Balancer" (AWS documentation, read
 //! November 2026); the values are ours.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen to be in tests")]
+use http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_event::Format::{Alb, AlbMultiValue};
+use lambda_event::{ResponseError, read_event};
+use serde_json::json;
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use lambda_event::Format::{self, Alb, AlbMultiValue};
-use lambda_event::{Request, ResponseError, read_event};
-use serde_json::{Value, json};
-
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
-}
-
-fn event(format: Format, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Value {
-    let mut out = Vec::new();
-    format.write_event(
-        &mut out,
-        &Request {
-            method: &Method::POST,
-            path: "/a%20b",
-            query,
-            headers,
-            body,
-            source_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-            request_id: "id-1",
-            epoch_ms: 0,
-            domain: "api.example.com",
-            protocol: Version::HTTP_11,
-        },
-    );
-    serde_json::from_slice(&out).unwrap()
-}
+use super::{event, headers, read, written};
 
 const ARN: &str = "arn:aws:elasticloadbalancing:::targetgroup/pacer/0000000000000000";
 
@@ -56,7 +25,7 @@ fn a_whole_event_has_the_documented_shape() {
     ]);
     let query = "k=1&k=%3Fshow%3D1&a+b=c&flag";
     assert_eq!(
-        event(Alb, Some(query), &headers, b"hello"),
+        event(Alb, "/a%20b", Some(query), &headers, b"hello"),
         json!({
             "requestContext": {"elb": {"targetGroupArn": ARN}},
             "httpMethod": "POST",
@@ -75,7 +44,7 @@ fn a_whole_event_has_the_documented_shape() {
         })
     );
     assert_eq!(
-        event(AlbMultiValue, Some(query), &headers, b"hello"),
+        event(AlbMultiValue, "/a%20b", Some(query), &headers, b"hello"),
         json!({
             "requestContext": {"elb": {"targetGroupArn": ARN}},
             "httpMethod": "POST",
@@ -97,7 +66,7 @@ fn a_whole_event_has_the_documented_shape() {
 
 #[test]
 fn body_and_parameters_are_always_there() {
-    let event = event(Alb, None, &HeaderMap::new(), b"");
+    let event = event(Alb, "/", None, &HeaderMap::new(), b"");
     assert_eq!(event["body"], "");
     assert_eq!(event["isBase64Encoded"], false);
     assert_eq!(event["queryStringParameters"], json!({}));
@@ -119,7 +88,7 @@ fn only_the_listed_types_are_text() {
         if let Some(encoding) = encoding {
             headers.insert("content-encoding", HeaderValue::from_static(encoding));
         }
-        let event = event(Alb, None, &headers, b"ab");
+        let event = event(Alb, "/", None, &headers, b"ab");
         assert_eq!(event["isBase64Encoded"], is_base64, "{content_type} {encoding:?}");
         assert_eq!(event["body"], if is_base64 { "YWI=" } else { "ab" });
     }
@@ -187,13 +156,8 @@ fn a_response_has_the_documented_shape() {
         ("set-cookie", "b=2"),
         ("content-length", "3"),
     ]);
-    let written = |format: Format, status| {
-        let mut out = Vec::new();
-        format.write_response(&mut out, status, &headers, b"<p>");
-        serde_json::from_slice::<Value>(&out).unwrap()
-    };
     assert_eq!(
-        written(Alb, StatusCode::OK),
+        written(Alb, StatusCode::OK, &headers, "<p>"),
         json!({
             "statusCode": 200,
             "statusDescription": "200 OK",
@@ -203,7 +167,7 @@ fn a_response_has_the_documented_shape() {
         })
     );
     assert_eq!(
-        written(AlbMultiValue, StatusCode::from_u16(599).unwrap()),
+        written(AlbMultiValue, StatusCode::from_u16(599).unwrap(), &headers, "<p>"),
         json!({
             "statusCode": 599,
             "statusDescription": "599 Unknown",
@@ -214,11 +178,6 @@ fn a_response_has_the_documented_shape() {
     );
 }
 
-fn read(format: Format, payload: &str) -> Result<HeaderMap, ResponseError> {
-    let payload = Bytes::copy_from_slice(payload.as_bytes());
-    format.read_response(&Method::GET, &payload).map(|response| response.headers)
-}
-
 #[test]
 fn the_modes_own_form_counts_and_nothing_is_lost_that_only_the_other_has() {
     let payload = r#"{"statusCode":200,"statusDescription":"200 OK",
@@ -226,11 +185,11 @@ fn the_modes_own_form_counts_and_nothing_is_lost_that_only_the_other_has() {
         "multiValueHeaders":{"a":["3","4"],"set-cookie":["a=1","b=2"]}}"#;
     let cookies = [("set-cookie", "a=1"), ("set-cookie", "b=2")];
     assert_eq!(
-        read(Alb, payload).unwrap(),
+        read(Alb, payload).unwrap().headers,
         headers(&[&[("a", "2"), ("single", "x")][..], &cookies].concat())
     );
     assert_eq!(
-        read(AlbMultiValue, payload).unwrap(),
+        read(AlbMultiValue, payload).unwrap().headers,
         headers(&[&[("a", "3"), ("a", "4"), ("single", "x")][..], &cookies].concat())
     );
 }

@@ -3,43 +3,12 @@
 //! Fields and rules are those of "Lambda proxy integrations in API Gateway" (REST APIs) and "Create AWS Lambda proxy
 //! integrations for HTTP APIs" (AWS documentation, read November 2026); the values are ours.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen to be in tests")]
-
-use std::net::{IpAddr, Ipv4Addr};
-
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode};
 use lambda_event::Format::ApigwV1;
-use lambda_event::{Request, RequestContext, ResponseError, read_event};
+use lambda_event::{RequestContext, ResponseError, read_event};
 use serde_json::{Value, json};
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
-}
-
-fn event(path: &str, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Value {
-    let mut out = Vec::new();
-    ApigwV1.write_event(
-        &mut out,
-        &Request {
-            method: &Method::POST,
-            path,
-            query,
-            headers,
-            body,
-            source_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-            request_id: "id-1",
-            epoch_ms: 1_583_348_638_390,
-            domain: "api.example.com",
-            protocol: Version::HTTP_11,
-        },
-    );
-    serde_json::from_slice(&out).unwrap()
-}
+use super::{event, headers, read, written};
 
 #[test]
 fn a_whole_event_has_the_documented_shape() {
@@ -55,7 +24,7 @@ fn a_whole_event_has_the_documented_shape() {
     ]);
     let query = "p1=v1&p2=a%20b&p1=v+2&flag";
     assert_eq!(
-        event("/path/to%20resource", Some(query), &headers, b"a=1"),
+        event(ApigwV1, "/path/to%20resource", Some(query), &headers, b"a=1"),
         json!({
             "version": "1.0",
             "resource": "/{proxy+}",
@@ -119,7 +88,7 @@ fn a_whole_event_has_the_documented_shape() {
 
 #[test]
 fn what_a_request_lacks_is_null() {
-    let event = event("/", Some(""), &HeaderMap::new(), b"");
+    let event = event(ApigwV1, "/", Some(""), &HeaderMap::new(), b"");
     for null in
         ["queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "body"]
     {
@@ -133,7 +102,7 @@ fn what_a_request_lacks_is_null() {
 
 #[test]
 fn bytes_are_base64() {
-    let event = event("/", None, &headers(&[("content-type", "image/png")]), b"\x89PNG");
+    let event = event(ApigwV1, "/", None, &headers(&[("content-type", "image/png")]), b"\x89PNG");
     assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("iVBORw=="), &json!(true)));
 }
 
@@ -195,10 +164,8 @@ fn a_response_has_the_documented_shape() {
         ("content-length", "9"),
         ("keep-alive", "timeout=5"),
     ]);
-    let mut out = Vec::new();
-    ApigwV1.write_response(&mut out, StatusCode::CREATED, &headers, b"<p>");
     assert_eq!(
-        serde_json::from_slice::<Value>(&out).unwrap(),
+        written(ApigwV1, StatusCode::CREATED, &headers, "<p>"),
         json!({
             "statusCode": 201,
             "multiValueHeaders": {"content-type": ["text/html"], "set-cookie": ["a=1; Path=/", "b=2"]},
@@ -208,33 +175,30 @@ fn a_response_has_the_documented_shape() {
     );
 }
 
-fn read(payload: &str) -> Result<HeaderMap, ResponseError> {
-    let payload = Bytes::copy_from_slice(payload.as_bytes());
-    ApigwV1.read_response(&Method::GET, &payload).map(|response| response.headers)
-}
-
 #[test]
 fn both_maps_are_merged_and_a_value_in_both_counts_once() {
     let read = read(
+        ApigwV1,
         r#"{"statusCode":200,"headers":{"a":"1","b":"2","only":"x"},"multiValueHeaders":{"A":["1","3"],"b":["4"],"nil":null},"cookies":["ignored=1"]}"#,
     );
     assert_eq!(
-        read.unwrap(),
+        read.unwrap().headers,
         headers(&[("a", "1"), ("a", "3"), ("b", "4"), ("b", "2"), ("only", "x")])
     );
 }
 
 #[test]
 fn cookies_in_several_spellings_are_several_cookies() {
-    let read = read(r#"{"statusCode":200,"headers":{"set-cookie":"a=1","Set-Cookie":"b=2"}}"#);
-    assert_eq!(read.unwrap(), headers(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
+    let read =
+        read(ApigwV1, r#"{"statusCode":200,"headers":{"set-cookie":"a=1","Set-Cookie":"b=2"}}"#);
+    assert_eq!(read.unwrap().headers, headers(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
 }
 
 #[test]
 fn nothing_is_inferred() {
     for payload in [r#"{"hello":1}"#, "[]", "null", "\"text\"", "1"] {
-        assert!(matches!(read(payload), Err(ResponseError::NoStatus)), "{payload}");
+        assert!(matches!(read(ApigwV1, payload), Err(ResponseError::NoStatus)), "{payload}");
     }
-    assert!(matches!(read(r#"{"statusCode":null}"#), Err(ResponseError::Status(_))));
-    assert!(matches!(read("no json"), Err(ResponseError::Json(_))));
+    assert!(matches!(read(ApigwV1, r#"{"statusCode":null}"#), Err(ResponseError::Status(_))));
+    assert!(matches!(read(ApigwV1, "no json"), Err(ResponseError::Json(_))));
 }

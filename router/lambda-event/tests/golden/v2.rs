@@ -3,42 +3,13 @@
 //! The field names and rules are those of "Working with AWS Lambda proxy integrations for HTTP APIs" and of "Invoking
 //! Lambda function URLs" (AWS documentation, read November 2026); the values are ours.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen to be in tests")]
-
-use std::net::{IpAddr, Ipv4Addr};
-
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_event::Format::ApigwV2;
-use lambda_event::{Request, RequestContext, ResponseError, read_event};
+use lambda_event::{RequestContext, ResponseError, read_event};
 use serde_json::{Value, json};
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
-}
-
-fn event(change: impl FnOnce(&mut Request<'_>), headers: &HeaderMap) -> Value {
-    let mut request = Request {
-        method: &Method::POST,
-        path: "/path/to%20resource",
-        query: Some("p1=v1&p1=v2&p2=a%20b"),
-        headers,
-        body: b"",
-        source_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-        request_id: "id-1",
-        epoch_ms: 1_583_348_638_390,
-        domain: "api.example.com",
-        protocol: Version::HTTP_11,
-    };
-    change(&mut request);
-    let mut out = b"before".to_vec();
-    ApigwV2.write_event(&mut out, &request);
-    serde_json::from_slice(&out[6..]).unwrap()
-}
+use super::{event, headers, written};
 
 #[test]
 fn a_whole_event_has_the_documented_shape() {
@@ -57,9 +28,10 @@ fn a_whole_event_has_the_documented_shape() {
         ("transfer-encoding", "chunked"),
         ("expect", "100-continue"),
     ]);
+    let query = "p1=v1&p1=v2&p2=a%20b";
     let body = br#"{"say":"hello"}"#;
     assert_eq!(
-        event(|request| request.body = body, &headers),
+        event(ApigwV2, "/path/to%20resource", Some(query), &headers, body),
         json!({
             "version": "2.0",
             "routeKey": "$default",
@@ -101,7 +73,7 @@ fn a_whole_event_has_the_documented_shape() {
 
 #[test]
 fn what_a_request_lacks_its_event_lacks() {
-    let event = event(|request| request.query = None, &HeaderMap::new());
+    let event = event(ApigwV2, "/", None, &HeaderMap::new(), b"");
     for absent in ["cookies", "queryStringParameters", "body"] {
         assert!(event.get(absent).is_none(), "{absent}");
     }
@@ -114,7 +86,7 @@ fn what_a_request_lacks_its_event_lacks() {
 fn bytes_are_base64_and_bytes_of_headers_are_characters() {
     let mut headers = headers(&[("content-type", "image/png")]);
     headers.insert("x-name", HeaderValue::from_bytes(b"Andr\xe9").unwrap());
-    let event = event(|request| request.body = b"\x89PNG", &headers);
+    let event = event(ApigwV2, "/", None, &headers, b"\x89PNG");
     assert_eq!(event["body"], "iVBORw==");
     assert_eq!(event["isBase64Encoded"], true);
     assert_eq!(event["headers"]["x-name"], "Andr\u{e9}");
@@ -167,10 +139,8 @@ fn a_response_has_the_documented_shape() {
         ("content-length", "9"),
         ("keep-alive", "timeout=5"),
     ]);
-    let mut out = Vec::new();
-    ApigwV2.write_response(&mut out, StatusCode::CREATED, &headers, "<p>\u{e9}</p>".as_bytes());
     assert_eq!(
-        serde_json::from_slice::<Value>(&out).unwrap(),
+        written(ApigwV2, StatusCode::CREATED, &headers, "<p>\u{e9}</p>"),
         json!({
             "statusCode": 201,
             "headers": {"content-type": "text/html", "vary": "a,b"},
@@ -182,8 +152,7 @@ fn a_response_has_the_documented_shape() {
 }
 
 fn read(payload: &str) -> Result<(u16, HeaderMap, Vec<u8>), ResponseError> {
-    let payload = Bytes::copy_from_slice(payload.as_bytes());
-    let response = ApigwV2.read_response(&Method::GET, &payload)?;
+    let response = super::read(ApigwV2, payload)?;
     Ok((response.status.as_u16(), response.headers, response.body.to_vec()))
 }
 
