@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use crate::{config::CapacityProvider, ecs::definition::Definition};
+use crate::{clock, config::CapacityProvider, ecs::definition::Definition};
 
 /// One deployment: what tasks started from now on run, and where.
 #[derive(Clone, Debug)]
@@ -21,6 +21,24 @@ pub(crate) struct Deployment {
     pub(crate) completed: bool,
     /// Tasks that did not start, or ended by themselves.
     pub(crate) failed: usize,
+}
+
+impl Deployment {
+    /// One that begins now.
+    pub(crate) fn new(definition: Arc<Definition>, strategy: Vec<CapacityProvider>) -> Self {
+        // 19 digits, as ECS numbers them.
+        let number = u128::from_str_radix(&clock::random_hex(), 16).unwrap_or_default();
+        let now = SystemTime::now();
+        Self {
+            id: format!("ecs-svc/{:019}", number % 10_u128.pow(19)),
+            definition,
+            strategy,
+            created: now,
+            updated: now,
+            completed: false,
+            failed: 0,
+        }
+    }
 }
 
 /// What there is of a service's wanted tasks.

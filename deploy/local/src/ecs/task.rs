@@ -1,14 +1,8 @@
 //! One task: a process that serves HTTP on its own address, and what ECS says of it from birth to after its end.
 
 use std::{
-    collections::BTreeMap,
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use tokio::{
@@ -17,77 +11,19 @@ use tokio::{
 };
 
 use crate::{
-    Shared,
     bill::ceil_ms,
     clock,
-    config::{Network, Provider},
-    ecs::{definition::Definition, health, shape, topic::Topic},
-    process::Process,
+    config::Provider,
+    ecs::{definition::Definition, shape, topic::Topic},
     tasks::lock,
 };
 
-/// Parts of the start lag: PROVISIONING (the network interface), PENDING (the image), and ACTIVATING for the rest, in
-/// which the process runs already.
-const PROVISIONING_SHARE: f64 = 0.3;
-const PENDING_SHARE: f64 = 0.6;
-/// From the order to stop a task to its SIGTERM, divided by the time scale. ECS deregisters the task from load balancers
-/// meanwhile; where there is none, as here, it takes about a second. It lets a gateway that polls fast see it coming.
-const DEACTIVATING: Duration = Duration::from_secs(1);
-/// How long the network interface of a task that has ended takes to be gone, divided by the time scale.
-const DEPROVISIONING: Duration = Duration::from_secs(1);
-/// Addresses tried before a task is given up for want of a free one.
-const ADDRESS_TRIES_MAX: u32 = 100;
-/// Addresses given out by this process so far, so that an address is not soon given out again.
-static ADDRESSES_USED: AtomicU32 = AtomicU32::new(0);
+mod address;
+mod container;
+mod life;
+mod state;
 
-/// Where a task is in its life, in ECS's words and order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Status {
-    Provisioning,
-    Pending,
-    Activating,
-    Running,
-    Deactivating,
-    Stopping,
-    Deprovisioning,
-    Stopped,
-}
-
-impl Status {
-    /// As ECS writes it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Provisioning => "PROVISIONING",
-            Self::Pending => "PENDING",
-            Self::Activating => "ACTIVATING",
-            Self::Running => "RUNNING",
-            Self::Deactivating => "DEACTIVATING",
-            Self::Stopping => "STOPPING",
-            Self::Deprovisioning => "DEPROVISIONING",
-            Self::Stopped => "STOPPED",
-        }
-    }
-}
-
-/// What the container's health check says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
-    /// There is no check, or none has counted yet.
-    Unknown,
-    Healthy,
-    Unhealthy,
-}
-
-impl Health {
-    /// As ECS writes it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "UNKNOWN",
-            Self::Healthy => "HEALTHY",
-            Self::Unhealthy => "UNHEALTHY",
-        }
-    }
-}
+pub(crate) use state::{Health, Status, TaskState};
 
 /// Orders to a task, given from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,32 +74,6 @@ pub(crate) struct Task {
     changed: Arc<Notify>,
 }
 
-/// What is told of a task.
-#[derive(Clone, Debug)]
-pub(crate) struct TaskState {
-    pub(crate) status: Status,
-    /// `desiredStatus` RUNNING.
-    pub(crate) wanted: bool,
-    pub(crate) health: Health,
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) pid: Option<u32>,
-    pub(crate) pull_started: Option<SystemTime>,
-    pub(crate) pull_stopped: Option<SystemTime>,
-    pub(crate) started: Option<SystemTime>,
-    pub(crate) stopping: Option<SystemTime>,
-    pub(crate) execution_stopped: Option<SystemTime>,
-    pub(crate) stopped: Option<SystemTime>,
-    pub(crate) stop_code: Option<&'static str>,
-    pub(crate) stopped_reason: Option<String>,
-    pub(crate) exit_code: Option<i32>,
-    /// Until when scale-in must spare it.
-    pub(crate) protected: Option<(Instant, SystemTime)>,
-    /// Counts its changes.
-    pub(crate) version: u64,
-    /// How long it lived, once it is over.
-    lived: Option<Duration>,
-}
-
 impl Task {
     pub(crate) fn new(
         arn_prefix: &str,
@@ -182,25 +92,7 @@ impl Task {
             place,
             born: Instant::now(),
             order: watch::Sender::new(Order::Live),
-            state: Mutex::new(TaskState {
-                status: Status::Provisioning,
-                wanted: true,
-                health: Health::Unknown,
-                address: None,
-                pid: None,
-                pull_started: None,
-                pull_stopped: None,
-                started: None,
-                stopping: None,
-                execution_stopped: None,
-                stopped: None,
-                stop_code: None,
-                stopped_reason: None,
-                exit_code: None,
-                protected: None,
-                version: 1,
-                lived: None,
-            }),
+            state: Mutex::new(TaskState::new()),
             topic,
             changed,
         }
@@ -300,123 +192,6 @@ impl Task {
         wanted
     }
 
-    /// Lives the task's life: lag, process, end. Cluster and service name faults and logs.
-    pub(crate) async fn live(&self, shared: &Shared, of: (&str, &str), delay: Duration) {
-        let mut orders = self.order.subscribe();
-        let lag = self.definition.start_lag + shared.faults.extra_lag(of.0, of.1);
-        let lag = shared.scale.shrink(lag);
-        let lagged = async {
-            tokio::time::sleep(delay + lag.mul_f64(PROVISIONING_SHARE)).await;
-            self.update(|state| {
-                state.status = Status::Pending;
-                state.pull_started = Some(SystemTime::now());
-            });
-            tokio::time::sleep(lag.mul_f64(PENDING_SHARE)).await;
-        };
-        tokio::select! {
-            () = lagged => {}
-            _ = order(&mut orders, |o| o != Order::Live) => return self.over(shared, None).await,
-        }
-        let (process, address, env) = match self.start(shared, of) {
-            Ok(started) => started,
-            Err(error) => {
-                tracing::warn!(task = self.arn, %error, "a task did not start");
-                let reason = format!("CannotStartContainerError: {error}");
-                self.no_longer_wanted("TaskFailedToStart", &reason);
-                return self.over(shared, None).await;
-            }
-        };
-        self.update(|state| {
-            state.status = Status::Activating;
-            state.pull_stopped = Some(SystemTime::now());
-            state.address = Some(address);
-            state.pid = Some(process.pid);
-        });
-        let running = async {
-            let activating = 1.0 - PROVISIONING_SHARE - PENDING_SHARE;
-            tokio::time::sleep(lag.mul_f64(activating)).await;
-            tracing::info!(task = self.arn, %address, pid = process.pid, "a task runs");
-            self.update(|state| {
-                state.status = Status::Running;
-                state.started = Some(SystemTime::now());
-            });
-            health::watch(shared, self, &env).await
-        };
-        let ordered = tokio::select! {
-            _ = process.exited() => Order::Kill,
-            order = order(&mut orders, |o| o != Order::Live) => order,
-            never = running => match never {},
-        };
-        let exit_code = self.end(shared, &process, ordered, &mut orders).await;
-        self.over(shared, Some(exit_code)).await;
-    }
-
-    /// Ends the process as it was ordered. Returns its exit code.
-    async fn end(
-        &self,
-        shared: &Shared,
-        process: &Process,
-        ordered: Order,
-        orders: &mut watch::Receiver<Order>,
-    ) -> i32 {
-        if ordered == Order::Kill {
-            process.kill();
-            let exit = process.exited().await;
-            self.no_longer_wanted("EssentialContainerExited", "Essential container in task exited");
-            return exit.code;
-        }
-        self.update(|state| state.status = Status::Deactivating);
-        // The notice of an interruption and SIGTERM come together.
-        if ordered != Order::Interrupt {
-            tokio::select! {
-                () = tokio::time::sleep(shared.scale.shrink(DEACTIVATING)) => {}
-                _ = process.exited() => {}
-            }
-        }
-        self.update(|state| {
-            state.status = Status::Stopping;
-            state.stopping = Some(SystemTime::now());
-        });
-        process.stop(shared.scale.shrink(self.definition.content.stop_timeout));
-        let exit = tokio::select! {
-            exit = process.exited() => exit,
-            _ = order(orders, |o| o == Order::Kill) => {
-                process.kill();
-                process.exited().await
-            }
-        };
-        exit.code
-    }
-
-    /// Its process has ended, or never was.
-    async fn over(&self, shared: &Shared, exit_code: Option<i32>) {
-        let now = SystemTime::now();
-        self.update(|state| {
-            state.stopping = state.stopping.or(Some(now));
-            state.execution_stopped = Some(now);
-            state.exit_code = exit_code;
-            state.pid = None;
-            if state.address.is_some() && self.definition.content.network == Network::Awsvpc {
-                state.status = Status::Deprovisioning;
-            }
-        });
-        if self.status() == Status::Deprovisioning {
-            tokio::time::sleep(shared.scale.shrink(DEPROVISIONING)).await;
-        }
-        self.update(|state| {
-            state.status = Status::Stopped;
-            state.stopped = Some(SystemTime::now());
-            state.lived = Some(self.born.elapsed());
-        });
-        let state = self.state();
-        tracing::info!(
-            task = self.arn,
-            code = state.stop_code,
-            reason = state.stopped_reason,
-            "a task ended"
-        );
-    }
-
     /// Changes what is told of it, and tells it.
     fn update(&self, change: impl FnOnce(&mut TaskState)) {
         let mut state = lock(&self.state);
@@ -427,59 +202,4 @@ impl Task {
         self.topic.tell(&self.arn, || shape::event(self, &told));
         self.changed.notify_one();
     }
-
-    /// Starts its process on an address of its own.
-    fn start(
-        &self,
-        shared: &Shared,
-        (cluster, service): (&str, &str),
-    ) -> io::Result<(Process, SocketAddr, BTreeMap<String, String>)> {
-        let content = &self.definition.content;
-        let address = match content.network {
-            Network::Awsvpc => own_address(content.port)?,
-            Network::Bridge => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
-        };
-        let mut env = content.env.clone();
-        env.insert("HOST".into(), address.ip().to_string());
-        env.insert("PORT".into(), address.port().to_string());
-        env.insert("AWS_REGION".into(), shared.config.region.clone());
-        let execution =
-            if content.network == Network::Awsvpc { "AWS_ECS_FARGATE" } else { "AWS_ECS_EC2" };
-        env.insert("AWS_EXECUTION_ENV".into(), execution.into());
-        let label = format!("{cluster}/{service}/{}", &self.id[..8]);
-        let process = Process::spawn(&shared.processes, &label, &content.command_line(), &env)?;
-        Ok((process, address, env))
-    }
-}
-
-/// Waits for an order that `is` asked about.
-async fn order(orders: &mut watch::Receiver<Order>, is: impl Fn(Order) -> bool) -> Order {
-    // The task holds the sender, and outlives whoever waits here.
-    orders.wait_for(|o| is(*o)).await.map_or(Order::Kill, |o| *o)
-}
-
-/// Finds an address of 127.0.0.0/8 on which `port` is free, other than 127.0.0.x.
-///
-/// The second octet comes from our process id, so that two local clouds on one machine rarely meet; where they do, or
-/// something listens on 0.0.0.0, the address is passed over.
-fn own_address(port: u16) -> io::Result<SocketAddr> {
-    let mut last = None;
-    for _ in 0..ADDRESS_TRIES_MAX {
-        let n = ADDRESSES_USED.fetch_add(1, Relaxed);
-        let octet = |value: u32| (value % 254 + 1) as u8;
-        let second = (std::process::id() % 223 + 32) as u8;
-        let address =
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, second, octet(n / 254), octet(n))), port);
-        match TcpListener::bind(address) {
-            Ok(_) => return Ok(address),
-            Err(error) => last = Some((address, error)),
-        }
-    }
-    let (address, error) =
-        last.unwrap_or((SocketAddr::from(([127, 0, 0, 1], port)), io::Error::other("none tried")));
-    let fix = "free the port, or use `network: bridge` where loopback has no aliases";
-    Err(io::Error::new(
-        error.kind(),
-        format!("no free 127.x.y.z address; the last, {address}: {error}; {fix}"),
-    ))
 }
