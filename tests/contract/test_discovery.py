@@ -5,19 +5,13 @@ What they lack is named where it is met; when one learns it, its test fails and 
 
 import http.server
 import json
-import pathlib
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import unittest
-import urllib.error
 import urllib.request
 
-import boto3
-
 import cloud
+import emulators
 
 CONTAINER = {
     "name": "app",
@@ -28,13 +22,6 @@ CONTAINER = {
 }
 
 
-def free_port():
-    """A port that was free a moment ago: these emulators cannot be told to let the system choose."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Answers, and says nothing about it."""
 
@@ -42,83 +29,22 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Program:
-    """A program of its own, until the test ends."""
-
-    def __init__(self, test, command, environment):
-        self.log = tempfile.TemporaryFile("w+")
-        test.addCleanup(self.log.close)
-        self.process = subprocess.Popen(
-            command, env={**cloud.ENVIRONMENT, **environment}, stdout=subprocess.PIPE, stderr=self.log, text=True
-        )
-        test.addCleanup(self.end)
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def line(self, prefix):
-        """The rest of the first line that begins with `prefix`."""
-        for line in self.process.stdout:
-            if line.startswith(prefix):
-                return line.removeprefix(prefix).strip()
-        self.log.seek(0)
-        raise AssertionError(f"it ended before it said `{prefix}`: {self.log.read()}")
-
-
-class Emulators(cloud.Case):
-    """A gateway whose only AWS is somebody else's emulator."""
-
-    @classmethod
-    def setUpClass(cls):
-        """No cloud of our own."""
+class Case(emulators.Case):
+    """A gateway that discovers the service `prod/web`."""
 
     def emulator(self, command, environment):
-        """Starts an emulator on its port and waits until it answers."""
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        Program(self, [part.replace("{port}", str(port)) for part in command], {**environment, "GATEWAY_PORT": str(port)})
-
-        def answers():
-            try:
-                urllib.request.urlopen(url, timeout=cloud.PATIENCE).close()
-            except urllib.error.HTTPError:
-                return True
-            except OSError:
-                return False
-            return True
-
-        self.until("the emulator answers", answers)
-        names = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        self.ecs = boto3.client("ecs", region_name=cloud.REGION, endpoint_url=url, **names)
+        """Starts an emulator with a cluster and a task definition, and waits until it answers."""
+        super().emulator(command, environment)
+        self.ecs = self.client("ecs")
         self.ecs.create_cluster(clusterName="prod")
         self.ecs.register_task_definition(
             family="web", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
             containerDefinitions=[CONTAINER],
         )
-        return url
 
-    def gateway(self, url):
-        """Starts a gateway that discovers the service `prod/web` there."""
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        policy = pathlib.Path(directory.name) / "policy.yaml"
-        policy.write_text(json.dumps({
-            "version": 1,
-            "region": cloud.REGION,
-            "endpoint_url": url,
-            "listen": {"http": "127.0.0.1:0"},
-            "admin": "127.0.0.1:0",
-            "metrics": "off",
-            "services": {
-                "web": {"container": {"ecs": {"cluster": "prod", "service": "web", "port": 8080}, "requests_per_task": 1}}
-            },
-            "routes": [{"match": {}, "service": "web"}],
-        }))
-        program = Program(self, [cloud.PROGRAMS / "pacer", "serve", "--workers", "1", "--policy", policy], {})
-        self.http = program.line("pacer listening on ").split()[0]
-        self.admin = program.line("pacer admin on ").split()[0].rstrip("/")
+    def discover(self):
+        container = {"ecs": {"cluster": "prod", "service": "web", "port": 8080}, "requests_per_task": 1}
+        self.gateway({"web": {"container": container}}, [{"match": {}, "service": "web"}])
 
     def told(self, path):
         with urllib.request.urlopen(f"{self.admin}{path}", timeout=cloud.PATIENCE) as answer:
@@ -132,7 +58,7 @@ class Emulators(cloud.Case):
         return (self.told("/status")["discovery"] or [{"error": None}])[0]
 
 
-class Moto(Emulators):
+class Moto(Case):
     """Its services never have tasks; RunTask does, with a random address of 10.0.0.0/8, which is made one of loopback here."""
 
     SERVER = """
@@ -144,7 +70,7 @@ main(sys.argv[1:])
 """
 
     def setUp(self):
-        self.url = self.emulator([sys.executable, "-c", self.SERVER, "-H", "127.0.0.1", "-p", "{port}"], {})
+        self.emulator([sys.executable, "-c", self.SERVER, "-H", "127.0.0.1", "-p", "{port}"], {})
 
     def test_a_task_is_found_by_its_own_address(self):
         # A task's state moves with each so-many-th description, until it is stopped by itself.
@@ -153,10 +79,7 @@ main(sys.argv[1:])
             f"{self.url}/moto-api/state-manager/set-transition", data=json.dumps(order).encode(), method="POST"
         )
         urllib.request.urlopen(request, timeout=cloud.PATIENCE).close()
-        ec2 = boto3.client(
-            "ec2", region_name=cloud.REGION, endpoint_url=self.url, aws_access_key_id="local", aws_secret_access_key="local"
-        )
-        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        subnet = self.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
         # ListTasks does not look at the service's name: what runs in the cluster is listed.
         self.ecs.create_service(cluster="prod", serviceName="web", taskDefinition="web", desiredCount=1, launchType="FARGATE")
         network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": ["sg-1"]}}
@@ -170,7 +93,7 @@ main(sys.argv[1:])
         self.addCleanup(server.server_close)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.shutdown)
-        self.gateway(self.url)
+        self.discover()
         (found,) = self.until("the task is ready", lambda: [t for t in self.found() if t["state"] == "ready"])
         self.assertEqual(found["address"], "{}:{}".format(*address))
         self.assertEqual(found["name"], task["taskArn"].split("/")[-1])
@@ -180,11 +103,11 @@ main(sys.argv[1:])
         self.until("it is gone", lambda: not self.found())
 
 
-class MiniStack(Emulators):
+class MiniStack(Case):
     """Its services have tasks that run at once, without an address."""
 
     def setUp(self):
-        self.url = self.emulator([sys.executable, "-m", "ministack"], {"BIND_HOST": "127.0.0.1"})
+        self.emulator([sys.executable, "-m", "ministack"], {"BIND_HOST": "127.0.0.1"})
 
     def test_a_service_is_listed_and_its_tasks_lack_an_address(self):
         self.ecs.create_service(cluster="prod", serviceName="web", taskDefinition="web", desiredCount=2, launchType="FARGATE")
@@ -193,7 +116,7 @@ class MiniStack(Emulators):
         self.assertEqual((task["lastStatus"], task["attachments"]), ("RUNNING", []), "a gap of MiniStack's")
         gone = self.ecs.list_tasks(cluster="prod", serviceName="gone")["taskArns"]
         self.assertEqual(gone, [], "another: ECS says ServiceNotFoundException")
-        self.gateway(self.url)
+        self.discover()
 
         def named():
             error = self.discovery()["error"] or ""

@@ -6,18 +6,14 @@ What they lack is named where it is met; when one learns it, its test fails and 
 import base64
 import io
 import json
-import pathlib
 import sys
-import tempfile
 import unittest
 import urllib.error
 import urllib.request
 import zipfile
 
-import boto3
-
 import cloud
-from test_discovery import Program, free_port
+import emulators
 
 FUNCTION = """
 import base64, json
@@ -38,59 +34,31 @@ def handler(event, context):
 FORMATS = ["apigw-v2", "apigw-v1", "alb", "alb-multi-value"]
 
 
-class Emulators(cloud.Case):
-    """A gateway whose only AWS is somebody else's emulator."""
-
-    @classmethod
-    def setUpClass(cls):
-        """No cloud of our own."""
+class Case(emulators.Case):
+    """A gateway that serves requests by a function."""
 
     def emulator(self, command, environment):
         """Starts an emulator and the function `f` there."""
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        environment = {**environment, "GATEWAY_PORT": str(port)}
-        Program(self, [part.replace("{port}", str(port)) for part in command], environment)
-        self.until("the emulator answers", lambda: self.status(self.url))
-        keys = {"region_name": cloud.REGION, "aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        role = boto3.client("iam", endpoint_url=self.url, **keys).create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+        super().emulator(command, environment)
+        role = self.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as file:
             file.writestr("function.py", FUNCTION)
-        self.functions = boto3.client("lambda", endpoint_url=self.url, **keys)
-        self.functions.create_function(
+        functions = self.client("lambda")
+        functions.create_function(
             FunctionName="f", Runtime="python3.12", Handler="function.handler", Role=role["Role"]["Arn"],
             Code={"ZipFile": code.getvalue()},
         )
-        self.functions.get_waiter("function_active_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
+        functions.get_waiter("function_active_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
 
-    def status(self, url):
-        try:
-            return urllib.request.urlopen(url, timeout=cloud.PATIENCE).status
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return None
-
-    def gateway(self):
+    def serve(self):
         """Starts a gateway that serves `/FORMAT/` by the function, `/stream/` by its stream, `/gone/` by none."""
         services = {format: {"function": "f", "event": format} for format in FORMATS}
         services |= {"stream": {"function": "f", "invoke": "stream"}, "gone": {"function": "gone"}}
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        policy = pathlib.Path(directory.name) / "policy.yaml"
-        policy.write_text(json.dumps({
-            "version": 1,
-            "region": cloud.REGION,
-            "endpoint_url": self.url,
-            "listen": {"http": "127.0.0.1:0"},
-            "admin": "127.0.0.1:0",
-            "metrics": "off",
-            "services": {name: {"lambda": {**service, "assume": {"timeout": "30s"}}} for name, service in services.items()},
-            "routes": [{"match": {"path_prefix": f"/{name}/"}, "service": name} for name in services],
-        }))
-        program = Program(self, [cloud.PROGRAMS / "pacer", "serve", "--workers", "1", "--policy", policy], {})
-        self.http = program.line("pacer listening on ").split()[0].rstrip("/")
+        self.gateway(
+            {name: {"lambda": {**service, "assume": {"timeout": "30s"}}} for name, service in services.items()},
+            [{"match": {"path_prefix": f"/{name}/"}, "service": name} for name in services],
+        )
 
     def ask(self, path, body=b"hello"):
         request = urllib.request.Request(f"{self.http}{path}", data=body, headers={"content-type": "text/plain"})
@@ -114,7 +82,7 @@ class Emulators(cloud.Case):
         self.assertEqual((method, path, body), ("POST", f"/{format}/event", b"hello"))
 
 
-class Moto(Emulators):
+class Moto(Case):
     """It runs functions in Docker only; without it, it can be told to answer with the event, whatever the function."""
 
     SERVER = """
@@ -127,7 +95,7 @@ main(sys.argv[1:])
 
     def setUp(self):
         self.emulator([sys.executable, "-c", self.SERVER, "-H", "127.0.0.1", "-p", "{port}"], {})
-        self.gateway()
+        self.serve()
 
     def returning(self, *results):
         """What the next invocations return."""
@@ -150,12 +118,12 @@ main(sys.argv[1:])
         self.assertEqual(self.ask("/stream/")[0], 502, "another: it knows no InvokeWithResponseStream")
 
 
-class MiniStack(Emulators):
+class MiniStack(Case):
     """It runs functions of Python as processes of their own."""
 
     def setUp(self):
         self.emulator([sys.executable, "-m", "ministack"], {"BIND_HOST": "127.0.0.1"})
-        self.gateway()
+        self.serve()
 
     def test_as_far_as_it_goes(self):
         for format in FORMATS:

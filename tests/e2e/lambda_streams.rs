@@ -2,43 +2,51 @@
 //! never takes a part for the whole, and what it leaves is finished and counted.
 
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use crate::harness::{
-    Cloud, Gateway,
+    Cloud, Gateway, Wire,
     cloud::{Hold, SCRIPTED},
     until,
-    wire::request,
+    wire::{Head, request},
 };
 
 /// A cloud with the function `f`, and a gateway that invokes it by streams.
-async fn streaming(more: &str) -> (Cloud, Gateway) {
+async fn streaming() -> (Cloud, Gateway) {
     let config = format!("functions:\n  f: {{ command: ['{SCRIPTED}', function] }}\n");
     let cloud = Cloud::start(&config, 1).await;
     let gateway = Gateway::start(&format!(
         "endpoint_url: {}\n\
          defaults: {{ decision_header: true }}\n\
          services: {{ app: {{ lambda: {{ function: f, invoke: stream }} }} }}\n\
-         routes: [{{ match: {{}}, service: app{more} }}]\n",
+         routes: [{{ match: {{}}, service: app }}]\n",
         cloud.url()
     ))
     .await;
     (cloud, gateway)
 }
 
-#[tokio::test]
-async fn the_first_piece_comes_before_the_function_ends() {
-    let (cloud, gateway) = streaming("").await;
+/// Asks for a stream and takes its first piece. Dropping the socket, the last of what is returned, lets the
+/// function go on.
+async fn held(gateway: &Gateway) -> (Wire, Head, TcpStream) {
     let hold = Hold::new().await;
     let mut wire = gateway.connect().await;
     let path = format!("/stream{}", hold.path());
     wire.send(request("GET", &path, &[], b"")).await;
-    let head = wire.head().await.unwrap();
+    let head = wire.head().await.expect("the stream begins");
     assert_eq!(head.status(), 201);
+    assert_eq!(wire.chunk().await.as_deref(), Some(&b"first"[..]));
+    let working = hold.begun().await;
+    (wire, head, working)
+}
+
+#[tokio::test]
+async fn the_first_piece_comes_before_the_function_ends() {
+    let (cloud, gateway) = streaming().await;
+    let (mut wire, head, working) = held(&gateway).await;
     assert_eq!(head.all("set-cookie"), ["a=1", "b=2"]);
     // The function cannot close the client's connection.
     assert_eq!(head.get("connection"), None);
-    assert_eq!(wire.chunk().await.unwrap(), b"first");
-    let working = hold.begun().await;
     assert_eq!(
         gateway.metrics().await.get("pacer_lambda_in_flight", &[]).to_bits(),
         1.0_f64.to_bits()
@@ -57,7 +65,7 @@ async fn the_first_piece_comes_before_the_function_ends() {
 
 #[tokio::test]
 async fn bodies_that_are_empty_plain_or_unwanted() {
-    let (cloud, gateway) = streaming("").await;
+    let (cloud, gateway) = streaming().await;
     let mut wire = gateway.connect().await;
     let empty = wire.ask("GET", "/stream/empty", &[], b"").await;
     assert_eq!((empty.status(), empty.head.get("location")), (302, Some("/elsewhere")));
@@ -75,7 +83,7 @@ async fn bodies_that_are_empty_plain_or_unwanted() {
 
 #[tokio::test]
 async fn a_function_that_does_not_stream_answers_all_the_same() {
-    let (cloud, gateway) = streaming("").await;
+    let (cloud, gateway) = streaming().await;
     let answer = gateway.get("/throw").await;
     assert_eq!(answer.problem(502, "backend"), "lambda-failed");
     assert!(!answer.text().contains("secret"), "{answer:?}");
@@ -85,7 +93,7 @@ async fn a_function_that_does_not_stream_answers_all_the_same() {
 
 #[tokio::test]
 async fn an_error_in_the_middle_cuts_the_response() {
-    let (cloud, gateway) = streaming("").await;
+    let (cloud, gateway) = streaming().await;
     let answer = gateway.get("/stream/fail").await;
     assert!(answer.body.cut, "{answer:?}");
     assert_eq!(answer.body.bytes, b"first");
@@ -119,15 +127,8 @@ async fn an_error_in_the_middle_cuts_the_response() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_counted_when_the_function_ends() {
-    let (cloud, gateway) = streaming("").await;
-    let hold = Hold::new().await;
-    let mut wire = gateway.connect().await;
-    let path = format!("/stream{}", hold.path());
-    wire.send(request("GET", &path, &[], b"")).await;
-    let head = wire.head().await.unwrap();
-    assert_eq!(head.status(), 201);
-    assert_eq!(wire.chunk().await.unwrap(), b"first");
-    let working = hold.begun().await;
+    let (cloud, gateway) = streaming().await;
+    let (wire, _, working) = held(&gateway).await;
     wire.reset();
     assert_eq!(gateway.log(1).await[0]["end"], "client-gone");
     // The function still runs, and takes its place.
@@ -148,7 +149,7 @@ async fn a_client_that_leaves_is_counted_when_the_function_ends() {
 
 #[tokio::test]
 async fn a_slow_client_slows_the_function_down() {
-    let (cloud, gateway) = streaming("").await;
+    let (cloud, gateway) = streaming().await;
     let mut wire = gateway.connect().await;
     wire.send(request("GET", "/stream/large/64", &[], b"")).await;
     let head = wire.head().await.unwrap();
