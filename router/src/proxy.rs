@@ -315,9 +315,9 @@ async fn to_lambda(
             Ok(Reply::from_function(invoked, &outbound.head.method, attempt, exchange))
         }
         Err(failure) => {
-            // It may have run, and a run that fails is billed like any other. One that is still going on is counted when it
-            // ends.
-            if failure.ran != Execution::DidNotRun && !failure.timed_out {
+            // A run that fails is billed like any other. One that the policy gave up on goes on, and is counted when it ends.
+            let goes_on = failure.ran == Execution::Unknown && failure.timed_out;
+            if failure.ran != Execution::DidNotRun && !goes_on {
                 exchange.outcome.usage += function.estimate(took);
             }
             Err(failure)

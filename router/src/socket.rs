@@ -4,11 +4,16 @@
 //! through the kernel than copying a few KiB into one `send`; letting hyper copy them keeps a buffer as large as the
 //! largest body for the life of each connection. So small writes are gathered here, in a buffer of the thread, and large
 //! ones go out as they are.
+//!
+//! A large body whose bytes are all there already could keep its worker for as long as it takes to move them: the runtime
+//! looks for what came on other connections only when no task is ready, or after many turns. So a connection that has moved
+//! [`TURN`] bytes without ever having to wait lets the others go first.
 
 use std::{
     cell::RefCell,
+    future::Future,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -19,18 +24,41 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Up to how many bytes are gathered: a head and a small body. Doubled, the copy of larger bodies begins to show.
 const GATHER_MAX: usize = 8 * 1024;
 
+/// How many bytes a connection moves at most before the worker looks at its other connections: some 100 µs of work.
+const TURN: usize = 256 * 1024;
+
 thread_local! {
     static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER_MAX));
 }
 
-/// A stream that gathers small writes.
+/// A stream that gathers small writes, and takes turns with others.
 #[derive(Debug)]
-pub(crate) struct Socket<S>(TokioIo<S>);
+pub(crate) struct Socket<S> {
+    stream: TokioIo<S>,
+    /// Bytes moved since it last had to wait, as if each read and write had been as large as it could be.
+    moved: usize,
+}
 
 impl<S> Socket<S> {
     /// Wraps a stream.
     pub(crate) fn new(stream: S) -> Self {
-        Self(TokioIo::new(stream))
+        Self { stream: TokioIo::new(stream), moved: 0 }
+    }
+
+    /// Tells whether its turn is over; if so, the next begins when the others have had theirs.
+    fn is_turn_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.moved < TURN {
+            return false;
+        }
+        self.moved = 0;
+        // The first poll of this hands the waker to the runtime, which rings it after it has looked at all sockets. Waking
+        // oneself is not enough: the same task would be polled again before that.
+        pin!(tokio::task::yield_now()).poll(cx).is_pending()
+    }
+
+    /// Counts what was moved; having to wait ends a turn, too.
+    fn count<T>(&mut self, polled: &Poll<T>, bytes: usize) {
+        self.moved = if polled.is_ready() { self.moved + bytes } else { 0 };
     }
 }
 
@@ -40,7 +68,13 @@ impl<S: AsyncRead + Unpin> Read for Socket<S> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        if self.is_turn_over(cx) {
+            return Poll::Pending;
+        }
+        let most = buf.remaining();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.count(&polled, most);
+        polled
     }
 }
 
@@ -50,7 +84,12 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        if self.is_turn_over(cx) {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&polled, bytes.len());
+        polled
     }
 
     fn poll_write_vectored(
@@ -58,20 +97,26 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_turn_over(cx) {
+            return Poll::Pending;
+        }
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if let [only] = pieces {
-            return Pin::new(&mut self.0).poll_write(cx, only);
-        }
-        if GATHER_MAX < total {
-            return Pin::new(&mut self.0).poll_write_vectored(cx, pieces);
-        }
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.clear();
-            for piece in pieces {
-                gathered.extend_from_slice(piece);
-            }
-            Pin::new(&mut self.0).poll_write(cx, gathered)
-        })
+        let stream = Pin::new(&mut self.stream);
+        let polled = if let [only] = pieces {
+            stream.poll_write(cx, only)
+        } else if GATHER_MAX < total {
+            stream.poll_write_vectored(cx, pieces)
+        } else {
+            GATHERED.with_borrow_mut(|gathered| {
+                gathered.clear();
+                for piece in pieces {
+                    gathered.extend_from_slice(piece);
+                }
+                stream.poll_write(cx, gathered)
+            })
+        };
+        self.count(&polled, total);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -79,11 +124,11 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -110,5 +155,38 @@ mod tests {
             far.read_exact(&mut read).await.unwrap();
             assert!(read.starts_with(&head) && read[10..].iter().all(|byte| *byte == b'b'));
         }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_moves_much_without_waiting_lets_others_go_first() {
+        let (near, _far) = tokio::io::duplex(4 * TURN);
+        let mut socket = Socket::new(near);
+        let mut turns = Vec::new();
+        let others = std::rc::Rc::new(std::cell::Cell::new(0));
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let seen = others.clone();
+                tokio::task::spawn_local(async move {
+                    loop {
+                        seen.set(seen.get() + 1);
+                        tokio::task::yield_now().await;
+                    }
+                });
+                for _ in 0..3 * TURN / GATHER_MAX {
+                    let bytes = [0; GATHER_MAX];
+                    let write =
+                        std::future::poll_fn(|cx| Pin::new(&mut socket).poll_write(cx, &bytes));
+                    assert_eq!(write.await.unwrap(), GATHER_MAX);
+                    turns.push(others.get());
+                }
+            })
+            .await;
+        let (first, rest) = turns.split_at(TURN / GATHER_MAX);
+        assert!(
+            first.iter().all(|others| *others == first[0]),
+            "the first turn was interrupted: {turns:?}"
+        );
+        assert!(first[0] < rest[0], "nobody else came in between: {turns:?}");
     }
 }

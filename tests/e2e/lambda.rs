@@ -310,8 +310,11 @@ async fn a_function_that_hangs_is_given_up() {
     assert_eq!(wire.answer("GET").await.problem(504, "backend"), "lambda-failed");
     // It is billed and runs all the same: it counts as in flight until it ends.
     gateway.until_metric("pacer_lambda_in_flight", &[("service", "app")], 1.0).await;
+    let billed = async || gateway.metrics().await.get("pacer_lambda_billed_gb_seconds_total", &[]);
+    assert!(billed().await <= 0.0, "its bill is not known yet");
     exchange.returned(OK).await;
     gateway.until_metric("pacer_lambda_in_flight", &[("service", "app")], 0.0).await;
+    assert!(0.0 < billed().await);
     assert_eq!(api.requests(), 1);
 }
 

@@ -193,15 +193,20 @@ async fn a_function_that_fails_has_run_and_is_not_run_again() {
     for (n, (kind, error, status)) in kinds.into_iter().enumerate() {
         let order = json!({ "function": format!("both{n}"), "kind": kind });
         cloud.fault(json!({ "lambda": { "function_error": order } })).await;
-        let before = gateway.metrics().await.get("pacer_lambda_errors_total", &[("error", error)]);
+        let metrics = gateway.metrics().await;
+        let before = metrics.get("pacer_lambda_errors_total", &[("error", error)]);
+        let billed = metrics.get("pacer_lambda_billed_gb_seconds_total", &[]);
         // Even what may be repeated, and with a container free.
         let answer = gateway.get(&format!("/both/{n}")).await;
         assert_eq!(answer.problem(status, "backend"), "lambda-failed", "{kind}");
         for leak in ["App.Wrong", "Runtime.", "function returned", "signal"] {
             assert!(!answer.text().contains(leak), "{kind} leaks: {answer:?}");
         }
-        let after = gateway.metrics().await.get("pacer_lambda_errors_total", &[("error", error)]);
+        let metrics = gateway.metrics().await;
+        let after = metrics.get("pacer_lambda_errors_total", &[("error", error)]);
         assert_eq!((after - before).to_bits(), 1.0_f64.to_bits(), "{kind}");
+        let after = metrics.get("pacer_lambda_billed_gb_seconds_total", &[]);
+        assert!(billed < after, "{kind} is billed: {after} GB-s");
     }
     assert_eq!(tasks.requests(), 0);
     drop(gateway);

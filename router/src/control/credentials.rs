@@ -1,6 +1,6 @@
-//! Who we are to AWS: region, endpoints, credentials, and the keys that sign calls to Lambda.
+//! Credentials, and the keys made of them that sign calls to Lambda.
 //!
-//! Credentials come from the SDK's own chain (environment, profile, container, instance) and are renewed ahead of their
+//! They come from the SDK's own chain (environment, profile, container, instance) and are renewed ahead of their
 //! expiry, off the hot path: workers find ready signing keys in the world. A signing key holds for one UTC day.
 
 use std::{
@@ -8,22 +8,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context;
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::{
-    Credentials, provider::ProvideCredentials, provider::error::CredentialsError,
-};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use policies::policy::{Discovery, Policy, Queue};
-use tokio::time::Instant;
+use aws_credential_types::Credentials;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::{discover::ecs::Rate, shared::KeysState};
+use super::{aws::Aws, shared::KeysState};
 use crate::lane::lambda::SigningKeys;
 
-/// How long one call of the control plane may take. ECS answers in some 50 ms; a listing that takes longer than the time
-/// between two listings is of no use.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the start waits for credentials: the environment and files answer at once, the container and instance
+/// endpoints within milliseconds. What comes later is published when it comes.
+const CREDENTIALS_WAIT: Duration = Duration::from_secs(2);
 
 /// How long before their expiry credentials are renewed: AWS has new ones ready at least five minutes ahead for
 /// instance and container roles.
@@ -35,129 +29,6 @@ const REREAD_EVERY: Duration = Duration::from_mins(15);
 
 /// First and longest pause after a failed attempt; it doubles in between.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// How this process reaches AWS.
-#[derive(Debug)]
-pub(crate) struct Aws {
-    config: SdkConfig,
-    region: String,
-    lambda_endpoint: String,
-    ecs: aws_sdk_ecs::Client,
-    ecs_rate: Arc<Rate>,
-    lambda: aws_sdk_lambda::Client,
-}
-
-impl Aws {
-    /// Tells whether `policy` calls AWS at all: a policy of plain upstreams runs without account and credentials.
-    pub(crate) fn is_needed(policy: &Policy) -> bool {
-        policy.services.iter().any(|service| {
-            let ecs = |discovery: &Discovery| matches!(discovery, Discovery::Ecs { .. });
-            service.lambda.is_some()
-                || service.container.as_ref().is_some_and(|container| ecs(&container.discovery))
-        })
-    }
-
-    /// Loads region, endpoint and credential chain: from `policy`, and from the SDK's own chain where it is silent.
-    ///
-    /// # Errors
-    /// When no region is known.
-    pub(crate) async fn load(policy: &Policy) -> anyhow::Result<Self> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CALL_TIMEOUT)
-            .operation_attempt_timeout(CALL_TIMEOUT)
-            .operation_timeout(CALL_TIMEOUT);
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            // The loop asks again by itself, with a growing pause.
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts.build());
-        if let Some(region) = &policy.region {
-            loader = loader.region(Region::new(region.to_string()));
-        }
-        if let Some(url) = &policy.endpoint_url {
-            loader = loader.endpoint_url(url.to_string());
-        }
-        let config = loader.load().await;
-        let region = config
-            .region()
-            .context("no AWS region is known: set `region` in the policy, or AWS_REGION")?
-            .to_string();
-        let lambda_endpoint = match (&policy.endpoint_url, std::env::var("AWS_ENDPOINT_URL_LAMBDA"))
-        {
-            (Some(url), _) => url.to_string(),
-            (None, Ok(url)) if !url.is_empty() => url,
-            _ => config.endpoint_url().map_or_else(|| public_endpoint(&region), str::to_owned),
-        };
-        let ecs = aws_sdk_ecs::Client::new(&config);
-        let lambda = aws_sdk_lambda::Client::new(&config);
-        Ok(Self { config, region, lambda_endpoint, ecs, ecs_rate: Arc::new(Rate::new()), lambda })
-    }
-
-    /// Returns the region.
-    pub(crate) fn region(&self) -> &str {
-        &self.region
-    }
-
-    /// Returns the base URL of the Lambda API.
-    pub(crate) fn lambda_endpoint(&self) -> String {
-        self.lambda_endpoint.clone()
-    }
-
-    /// Returns the base URL of the SQS API for `queue`.
-    pub(crate) fn sqs_endpoint(&self, queue: &Queue) -> String {
-        match std::env::var("AWS_ENDPOINT_URL_SQS") {
-            Ok(url) if !url.is_empty() => url,
-            _ => {
-                self.config.endpoint_url().map_or_else(|| queue.endpoint.to_string(), str::to_owned)
-            }
-        }
-    }
-
-    /// Returns the client for ECS.
-    pub(crate) fn ecs(&self) -> &aws_sdk_ecs::Client {
-        &self.ecs
-    }
-
-    /// Returns the client for what is read of functions; they are invoked without it.
-    pub(crate) fn lambda(&self) -> &aws_sdk_lambda::Client {
-        &self.lambda
-    }
-
-    /// Returns the rate at which ECS may be asked by all of this process.
-    pub(crate) fn ecs_rate(&self) -> &Arc<Rate> {
-        &self.ecs_rate
-    }
-
-    /// Asks the chain for credentials.
-    pub(crate) async fn credentials(&self) -> Result<Credentials, String> {
-        let provider =
-            self.config.credentials_provider().ok_or("no source of credentials is configured")?;
-        provider.provide_credentials().await.map_err(|error| told(&error))
-    }
-}
-
-/// Returns AWS's own endpoint of the Lambda API in `region`; the partition follows from the region's name.
-fn public_endpoint(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://lambda.{region}.{domain}")
-}
-
-/// Returns one sentence about why there are no credentials, and what to do.
-fn told(error: &CredentialsError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    format!(
-        "{text}; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a task or instance role"
-    )
-}
 
 /// Returns the keys that sign calls on the UTC day of `now`.
 pub(crate) fn signing_keys(
@@ -172,6 +43,18 @@ pub(crate) fn signing_keys(
         region,
         now,
     )
+}
+
+/// Returns signing keys, and what they were made of, when credentials come within [`CREDENTIALS_WAIT`].
+pub(super) async fn first_keys(aws: &Aws) -> Option<(Arc<SigningKeys>, Credentials)> {
+    match timeout(CREDENTIALS_WAIT, aws.credentials()).await {
+        Ok(Ok(found)) => {
+            let keys = signing_keys(&found, aws.region(), SystemTime::now());
+            Some((Arc::new(keys), found))
+        }
+        // The loop asks again at once, tells why it failed, and publishes them when they come.
+        Ok(Err(_)) | Err(_) => None,
+    }
 }
 
 /// What becomes of the published keys.
@@ -399,11 +282,5 @@ mod tests {
             renew_in(&credentials(Some(Duration::from_hours(6)), clock), clock),
             REREAD_EVERY
         );
-    }
-
-    #[test]
-    fn china_has_its_own_domain() {
-        assert_eq!(public_endpoint("eu-west-1"), "https://lambda.eu-west-1.amazonaws.com");
-        assert_eq!(public_endpoint("cn-north-1"), "https://lambda.cn-north-1.amazonaws.com.cn");
     }
 }

@@ -6,7 +6,6 @@
 //! When a listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
 
 pub(crate) mod ecs;
-pub(super) mod pace;
 mod reload;
 mod upstreams;
 
@@ -20,10 +19,14 @@ use tracing::{info, warn};
 
 use self::{
     ecs::LIST_EVERY,
-    pace::{Pace, jittered, random},
     upstreams::{address, resolve},
 };
-use super::{credentials::Aws, probe::Probe, shared::DiscoveryState};
+use super::{
+    aws::Aws,
+    pace::{Pace, jittered, random},
+    probe::Probe,
+    shared::DiscoveryState,
+};
 use crate::lane::{
     container::{Queue, Task, TaskState, Tasks},
     next_key,

@@ -26,10 +26,7 @@ pub(crate) use self::{
     known::{Known, SnapStart, State},
     read::{Answer, Ask},
 };
-use super::{
-    credentials::Aws,
-    discover::{ecs::Rate, pace::Pace},
-};
+use super::{aws::Aws, pace::Pace, rate::Rate};
 use crate::lane::lambda::Offer;
 
 /// Time between two readings of a function: a deployment is followed within it, and its new version runs well enough
@@ -95,7 +92,7 @@ impl Functions {
             followed: BTreeMap::new(),
             unreserved: None,
             denied: BTreeSet::new(),
-            rate: Arc::new(Rate::of(BURST, PER_SECOND)),
+            rate: Arc::new(Rate::new(BURST, PER_SECOND)),
         };
         functions.follow(policy, now);
         functions

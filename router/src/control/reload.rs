@@ -16,9 +16,9 @@ use policies::{policy::Policy, policy::ServiceId, problem::Problem, reload::need
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use super::{
-    credentials::Aws,
+    aws::Aws,
+    credentials::first_keys,
     discover::{Fleet, first_tasks},
-    first_keys,
 };
 use crate::{
     files::{FileSource, ReadPolicy, Reading, Stamp, read_policy},

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     lane::{
-        Endpoint, Failure,
+        Endpoint, Execution, Failure,
         budget::Buffered,
         pool::{self, Connection, Target},
     },
@@ -217,21 +217,18 @@ impl Drop for InFlight {
 }
 
 /// On whose account a call is, also when its client has gone.
+#[derive(Clone)]
 struct Account {
     worker: Rc<Worker>,
     world: LocalWorld,
     route: RouteId,
-    in_flight: InFlight,
+    function: Arc<Function>,
 }
 
 impl Account {
-    fn function(&self) -> &Arc<Function> {
-        &self.in_flight.0
-    }
-
     fn error(&self, error: LambdaError) {
         self.worker.shard.lambda_errors.of(error).add(1);
-        self.function().failed(error);
+        self.function.failed(error);
     }
 
     /// Counts what a call used of which no outcome tells.
@@ -284,28 +281,24 @@ pub(crate) async fn invoke(
         worker: attempt.worker.clone(),
         world: attempt.world.clone(),
         route: attempt.id,
-        in_flight,
+        function: function.clone(),
     };
     let call = Call {
-        account,
+        account: account.clone(),
+        in_flight,
         sent,
         connect: attempt.route.timeouts.connect,
         method: outbound.head.method.clone(),
         _held: held,
     };
-    let (worker, world, route) = (attempt.worker.clone(), attempt.world.clone(), attempt.id);
-    let late = {
-        let function = function.clone();
-        move |result: Result<Invoked, Failure>| {
-            let usage = match result {
-                Ok(Invoked { content: Content::Whole(_, _, usage), .. }) => usage,
-                // It counts itself when it ends.
-                Ok(Invoked { content: Content::Streaming(_), .. }) => return,
-                Err(failure) if failure.ran == crate::lane::Execution::DidNotRun => return,
-                Err(_) => function.estimate(sent.elapsed()),
-            };
-            worker.shard.count_usage(route, &usage, &world);
-        }
+    let late = move |result: Option<Result<Invoked, Failure>>| {
+        account.count_late(match result {
+            Some(Ok(Invoked { content: Content::Whole(_, _, usage), .. })) => usage,
+            // It counts itself when it ends.
+            Some(Ok(Invoked { content: Content::Streaming(_), .. })) => return,
+            Some(Err(failure)) if failure.ran == Execution::DidNotRun => return,
+            Some(Err(_)) | None => account.function.estimate(sent.elapsed()),
+        });
     };
     let work = call.run(connection, fresh, event, signature);
     let mut call = FinishAnyway::new(work, function.timeout + GRACE, late);

@@ -10,7 +10,6 @@
 pub(crate) mod events;
 mod poll;
 mod queue;
-mod rate;
 pub(super) mod task;
 
 use std::{
@@ -24,16 +23,19 @@ use tokio::time::Instant;
 use tracing::warn;
 
 pub(super) use self::poll::list;
+pub(crate) use self::poll::{Poll, Polled};
 use self::{
     events::Event,
     queue::{Listen, QueueState},
 };
-pub(crate) use self::{
-    poll::{Poll, Polled},
-    rate::Rate,
-};
-use super::{Fleet, pace::Pace};
-use crate::control::credentials::Aws;
+use super::Fleet;
+use crate::control::{aws::Aws, pace::Pace};
+
+/// Calls of ECS that may be made at once, and each second after that: half of what ECS allows an account in a region for reading
+/// tasks (ECS API reference, "Request throttling": "Cluster resource read", 100 and 20 a second), so that other callers
+/// have room. At 10 a second some 45 services of a cluster are polled every 5 s; more take longer.
+pub(in crate::control) const BURST: f64 = 50.0;
+pub(in crate::control) const PER_SECOND: f64 = 10.0;
 
 /// Time between two polls of a cluster. What a task that came or went waits at most, without events.
 pub(super) const LIST_EVERY: Duration = Duration::from_secs(5);

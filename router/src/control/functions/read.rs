@@ -9,7 +9,10 @@ use super::{
     known::{Configuration, Fact, Provisioned, Reserved},
     name_of,
 };
-use crate::control::{credentials::Aws, discover::ecs::Rate};
+use crate::control::{
+    aws::{Aws, reason},
+    rate::Rate,
+};
 
 /// Names of errors that say that the caller may not.
 const DENIED: [&str; 3] = ["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"];
@@ -165,15 +168,12 @@ impl Answer {
 
 impl Failure {
     fn of<E: ProvideErrorMetadata + Error>(action: &str, error: &E) -> Self {
-        match (error.code(), error.message()) {
-            (Some(code), _) if DENIED.contains(&code) => Self::Denied,
-            (
-                Some("ResourceNotFoundException" | "ProvisionedConcurrencyConfigNotFoundException"),
-                _,
-            ) => Self::Missing,
-            (Some(code), Some(message)) => Self::Broken(format!("{action}: {code}: {message}")),
-            (Some(code), None) => Self::Broken(format!("{action}: {code}")),
-            _ => Self::Broken(format!("{action}: {}", chain(error))),
+        match error.code() {
+            Some(code) if DENIED.contains(&code) => Self::Denied,
+            Some("ResourceNotFoundException" | "ProvisionedConcurrencyConfigNotFoundException") => {
+                Self::Missing
+            }
+            _ => Self::Broken(format!("{action}: {}", reason(error))),
         }
     }
 }
@@ -193,15 +193,4 @@ fn targets(
     let rest = 1.0 - targets.values().sum::<f64>();
     targets.extend(version.map(|version| (version.to_owned(), rest)));
     targets
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

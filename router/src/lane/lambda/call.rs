@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Account, Content, Function, Invoked, OFF_THREAD,
+    Account, Content, Function, InFlight, Invoked, OFF_THREAD,
     answer::{self, Refused},
     error::LambdaError,
     no_connection, open,
@@ -31,6 +31,7 @@ const ANSWER_MAX: usize = 7 * 1024 * 1024;
 /// One call, with all that it needs to go on without its client.
 pub(super) struct Call {
     pub(super) account: Account,
+    pub(super) in_flight: InFlight,
     /// When it was sent.
     pub(super) sent: Instant,
     /// How long a connection may take.
@@ -50,13 +51,19 @@ impl Call {
         event: Bytes,
         signature: Signature,
     ) -> Result<Invoked, Failure> {
-        let function = self.account.function().clone();
+        let function = self.account.function.clone();
         let request = request(&function, &function.path, event, signature);
         let (mut connection, response) = self.send(connection, fresh, request).await?;
         let (head, mut body) = response.into_parts();
         if function.stream && head.status == StatusCode::OK {
-            let streaming =
-                Streaming::new(self.account, self.sent, connection, body, &head.headers);
+            let streaming = Streaming::new(
+                self.account,
+                self.in_flight,
+                self.sent,
+                connection,
+                body,
+                &head.headers,
+            );
             return streaming.begin().await;
         }
         let (answer, buffered) = self.read(&mut connection, &mut body).await?;
@@ -80,7 +87,7 @@ impl Call {
         mut fresh: bool,
         mut request: Request<Outgoing>,
     ) -> Result<(Connection, Response<Incoming>), Failure> {
-        let function = self.account.function();
+        let function = &self.account.function;
         loop {
             match exchange(&mut connection, request).await {
                 Ok(response) => return Ok((connection, response)),

@@ -8,22 +8,22 @@ use std::{
 };
 
 /// A future that is finished in the background when it is dropped early, for `grace` at most. What came of it then goes to
-/// `late`.
-pub(super) struct FinishAnyway<F: Future + 'static, L: FnOnce(F::Output) + 'static> {
+/// `late`: nothing, if that was not enough.
+pub(super) struct FinishAnyway<F: Future + 'static, L: FnOnce(Option<F::Output>) + 'static> {
     work: Option<(Pin<Box<F>>, L)>,
     grace: Duration,
 }
 
-impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> FinishAnyway<F, L> {
+impl<F: Future + 'static, L: FnOnce(Option<F::Output>) + 'static> FinishAnyway<F, L> {
     pub(super) fn new(work: F, grace: Duration, late: L) -> Self {
         Self { work: Some((Box::pin(work), late)), grace }
     }
 }
 
 // The work is behind a pointer, and `late` is never pinned.
-impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Unpin for FinishAnyway<F, L> {}
+impl<F: Future + 'static, L: FnOnce(Option<F::Output>) + 'static> Unpin for FinishAnyway<F, L> {}
 
-impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Future for FinishAnyway<F, L> {
+impl<F: Future + 'static, L: FnOnce(Option<F::Output>) + 'static> Future for FinishAnyway<F, L> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -34,14 +34,12 @@ impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Future for FinishAnywa
     }
 }
 
-impl<F: Future + 'static, L: FnOnce(F::Output) + 'static> Drop for FinishAnyway<F, L> {
+impl<F: Future + 'static, L: FnOnce(Option<F::Output>) + 'static> Drop for FinishAnyway<F, L> {
     fn drop(&mut self) {
         if let Some((work, late)) = self.work.take() {
             let grace = self.grace;
             tokio::task::spawn_local(async move {
-                if let Ok(output) = tokio::time::timeout(grace, work).await {
-                    late(output);
-                }
+                late(tokio::time::timeout(grace, work).await.ok());
             });
         }
     }

@@ -21,9 +21,10 @@ use predictor::outcome::Usage;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Account, Content, GRACE, Invoked,
+    Account, Content, GRACE, InFlight, Invoked,
     error::LambdaError,
     frames::{Complete, Frame, Frames},
+    usage,
 };
 use crate::lane::{Failure, budget::Buffered, pool::Connection};
 
@@ -35,6 +36,8 @@ pub(crate) struct Streaming(Option<Box<Stream>>);
 
 struct Stream {
     account: Account,
+    /// Until it ends.
+    _in_flight: InFlight,
     sent: Instant,
     connection: Option<Connection>,
     body: Incoming,
@@ -45,6 +48,8 @@ struct Stream {
     first: Bytes,
     /// What the frame that is coming takes of the buffer budget.
     held: Option<(usize, Buffered)>,
+    /// What the adapter's prelude told of its start.
+    cold_start: Option<bool>,
     usage: Option<Usage>,
 }
 
@@ -66,6 +71,7 @@ impl Streaming {
     /// Takes an answer whose status is 200 and whose headers are `answer`.
     pub(super) fn new(
         account: Account,
+        in_flight: InFlight,
         sent: Instant,
         connection: Connection,
         body: Incoming,
@@ -73,6 +79,7 @@ impl Streaming {
     ) -> Self {
         let stream = Stream {
             account,
+            _in_flight: in_flight,
             sent,
             connection: Some(connection),
             body,
@@ -80,6 +87,7 @@ impl Streaming {
             reader: Some(Reader::new(content_type(answer))),
             first: Bytes::new(),
             held: None,
+            cold_start: None,
             usage: None,
         };
         Self(Some(Box::new(stream)))
@@ -143,7 +151,7 @@ impl Drop for Streaming {
         if stream.usage.is_some() {
             return;
         }
-        let grace = stream.account.function().timeout + GRACE;
+        let grace = stream.account.function.timeout + GRACE;
         tokio::task::spawn_local(async move {
             let rest = async {
                 while !matches!(poll_fn(|cx| stream.poll(cx)).await, Ok(Step::End) | Err(_)) {}
@@ -227,7 +235,10 @@ impl Stream {
             self.failed(LambdaError::invalid_response())
         })?;
         Ok(match piece.head {
-            Some(head) => Some(Step::Head(head, piece.body)),
+            Some(head) => {
+                self.cold_start = usage::cold_start(&head.headers);
+                Some(Step::Head(head, piece.body))
+            }
             None if piece.body.is_empty() => None,
             None => Some(Step::Body(piece.body)),
         })
@@ -235,7 +246,7 @@ impl Stream {
 
     /// Takes the end of the invocation. Returns the head of a response that has no body.
     fn complete(&mut self, complete: &Complete) -> Result<Option<Head>, LambdaError> {
-        let function = self.account.function();
+        let function = &self.account.function;
         let took = self.sent.elapsed();
         let log = complete.log_result.as_ref().and_then(|log| log_tail::read(log.as_bytes()));
         self.usage = Some(match log {
@@ -255,8 +266,10 @@ impl Stream {
         })
     }
 
+    /// Returns what it used, as far as nothing was reported.
     fn estimate(&self) -> Usage {
-        self.account.function().estimate(self.sent.elapsed())
+        let usage = self.account.function.estimate(self.sent.elapsed());
+        Usage { cold_start: self.cold_start, ..usage }
     }
 
     fn fail<T>(&mut self, error: LambdaError) -> Poll<Result<T, LambdaError>> {
@@ -267,10 +280,9 @@ impl Stream {
     fn failed(&mut self, error: LambdaError) -> LambdaError {
         self.account.error(error);
         self.connection = None;
-        self.usage.get_or_insert_with(|| {
-            let function = self.account.function();
-            function.estimate(self.sent.elapsed())
-        });
+        if self.usage.is_none() {
+            self.usage = Some(self.estimate());
+        }
         error
     }
 }

@@ -26,7 +26,7 @@ const LOG_RESULT: &str = "x-amz-log-result";
 /// What is known of a function's bills.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    /// The adapter reports each call.
+    /// The adapter reported the last call: no log is needed.
     reported: AtomicBool,
     calls: AtomicU32,
     /// Memory that its log reported; 0 when none did.
@@ -50,14 +50,14 @@ impl Meter {
         took: Duration,
         assumed_mb: u32,
     ) -> Usage {
-        let number = |name: &HeaderName| response.get(name)?.to_str().ok()?.parse::<u32>().ok();
-        if let Some(billed_ms) = number(&report::BILLED_MS) {
-            self.reported.store(true, Relaxed);
+        let billed_ms = number(response, &report::BILLED_MS);
+        self.reported.store(billed_ms.is_some(), Relaxed);
+        if let Some(billed_ms) = billed_ms {
             return Usage {
                 billed_ms,
-                memory_mb: number(&report::MEMORY_MB).unwrap_or(assumed_mb),
+                memory_mb: number(response, &report::MEMORY_MB).unwrap_or(assumed_mb),
                 estimated: false,
-                cold_start: number(&report::COLD_START).map(|cold| cold != 0),
+                cold_start: cold_start(response),
             };
         }
         let log = answer.get(LOG_RESULT).and_then(|value| log_tail::read(value.as_bytes()));
@@ -96,6 +96,15 @@ impl Meter {
     }
 }
 
+/// Returns what the adapter tells of its start.
+pub(super) fn cold_start(response: &HeaderMap) -> Option<bool> {
+    number(response, &report::COLD_START).map(|cold| cold != 0)
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
@@ -132,6 +141,10 @@ mod tests {
             Usage { billed_ms: 12, memory_mb: 512, estimated: false, cold_start: Some(true) }
         );
         assert!((0..2 * SAMPLE).all(|_| !meter.wants_log()));
+        // A function that is deployed without it later is sampled again.
+        let none = headers(&[]);
+        meter.usage(&none, &none, ms(30), 1769);
+        assert!((0..SAMPLE).any(|_| meter.wants_log()));
     }
 
     #[test]

@@ -10,10 +10,12 @@ use aws_sdk_ecs::{Client, error::ProvideErrorMetadata, types::DesiredStatus};
 
 use super::{
     super::Found,
-    rate::Rate,
     task::{self, Seen},
 };
-use crate::control::credentials::Aws;
+use crate::control::{
+    aws::{Aws, reason},
+    rate::Rate,
+};
 
 /// Tasks that one DescribeTasks takes (ECS API reference, DescribeTasks, `tasks`: up to 100).
 const DESCRIBE_MAX: usize = 100;
@@ -174,28 +176,12 @@ pub(in super::super) async fn list(
 impl Failure {
     /// Says in one sentence what was tried, with what, and what AWS said.
     fn of<E: ProvideErrorMetadata + Error>(call: &str, cluster: &str, error: &E) -> Self {
-        let why = match (error.code(), error.message()) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            (Some(code), None) => code.to_owned(),
-            _ => chain(error),
-        };
         let code = error.code().unwrap_or_default();
         let throttled = THROTTLES.contains(&code);
         let hint = if throttled { "; it is asked less often for a while" } else { "" };
         Self {
-            what: format!("ECS {call} in cluster `{cluster}`: {why}{hint}"),
+            what: format!("ECS {call} in cluster `{cluster}`: {}{hint}", reason(error)),
             breaks_off: !OF_ONE_SERVICE.contains(&code),
         }
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -31,8 +31,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::{super::pace::Pace, events::Event};
-use crate::{control::credentials::Aws, lane::Endpoint, lane::pool::tls_config};
+use super::events::Event;
+use crate::{
+    control::{aws::Aws, pace::Pace},
+    lane::Endpoint,
+    lane::pool::tls_config,
+};
 
 /// How long a call waits for a message: the longest that SQS allows (API reference, ReceiveMessage, `WaitTimeSeconds`).
 const WAIT: Duration = Duration::from_secs(20);

@@ -4,12 +4,6 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// Calls of ECS that may be made at once, and each second after that: half of what ECS allows an account in a region for reading
-/// tasks (ECS API reference, "Request throttling": "Cluster resource read", 100 and 20 a second), so that other callers
-/// have room. At 10 a second some 45 services of a cluster are polled every 5 s; more take longer.
-const BURST: f64 = 50.0;
-const PER_SECOND: f64 = 10.0;
-
 /// A token bucket.
 #[derive(Debug)]
 pub(crate) struct Rate {
@@ -26,19 +20,14 @@ struct Tokens {
 }
 
 impl Rate {
-    /// Makes a full bucket for ECS.
-    pub(crate) fn new() -> Self {
-        Self::of(BURST, PER_SECOND)
-    }
-
     /// Makes a full bucket of `burst` calls at once, and `per_second` after that.
-    pub(crate) fn of(burst: f64, per_second: f64) -> Self {
+    pub(crate) fn new(burst: f64, per_second: f64) -> Self {
         let tokens = Mutex::new(Tokens { left: burst, at: Instant::now() });
         Self { burst, per_second, tokens }
     }
 
     /// Waits for one's turn to call.
-    pub(in crate::control) async fn turn(&self) {
+    pub(super) async fn turn(&self) {
         sleep_until(self.take(Instant::now())).await;
     }
 
@@ -58,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_burst_goes_at_once_and_the_rest_ten_a_second() {
-        let rate = Rate::new();
+        let rate = Rate::new(50.0, 10.0);
         let start = Instant::now();
         let turns: Vec<_> = (0..70).map(|_| rate.take(start).duration_since(start)).collect();
         assert!(turns[..50].iter().all(Duration::is_zero), "{turns:?}");

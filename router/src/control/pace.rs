@@ -29,19 +29,19 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Begins now; never, when `ever` is not.
-    pub(in crate::control) fn new(ever: bool, now: Instant) -> Self {
+    pub(super) fn new(ever: bool, now: Instant) -> Self {
         Self { at: ever.then_some(now), under_way: false, turns: 0, failures: 0 }
     }
 
     /// Tells whether a turn is due. Whoever gets `true` must end it by one of the other calls.
-    pub(in crate::control) fn is_due(&mut self, now: Instant) -> bool {
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = !self.under_way && self.at.is_some_and(|at| at <= now);
         self.under_way |= due;
         due
     }
 
     /// Ends a turn that succeeded; the next is due after `pause`.
-    pub(in crate::control) fn succeeded(&mut self, pause: Duration, now: Instant) {
+    pub(super) fn succeeded(&mut self, pause: Duration, now: Instant) {
         self.under_way = false;
         self.failures = 0;
         self.turns = self.turns.saturating_add(1);
@@ -49,7 +49,7 @@ impl Pace {
     }
 
     /// Ends a turn that failed: the pause is `first` and doubles with each more failure, up to [`BACKOFF_MAX`].
-    pub(in crate::control) fn failed(&mut self, first: Duration, now: Instant) {
+    pub(super) fn failed(&mut self, first: Duration, now: Instant) {
         self.under_way = false;
         let pause = (first * 2_u32.pow(self.failures.min(10))).min(BACKOFF_MAX);
         self.at = Some(now + jittered(pause, random()));
@@ -57,43 +57,43 @@ impl Pace {
     }
 
     /// Brings the next turn forward to `at`; what fails waits all the same.
-    pub(in crate::control) fn hasten(&mut self, at: Instant) {
+    pub(super) fn hasten(&mut self, at: Instant) {
         if self.failures == 0 {
             self.at = self.at.map(|due| due.min(at));
         }
     }
 
     /// Sets the next turn, also where there was to be none.
-    pub(in crate::control) fn turn_at(&mut self, at: Instant) {
+    pub(super) fn turn_at(&mut self, at: Instant) {
         self.at = Some(at);
     }
 
     /// Returns how many turns succeeded.
-    pub(in crate::control) fn turns(&self) -> u32 {
+    pub(super) fn turns(&self) -> u32 {
         self.turns
     }
 
     /// Returns how many turns failed in a row.
-    pub(in crate::control) fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Returns when the next turn is due.
     #[cfg(test)]
-    pub(in crate::control) fn at(&self) -> Option<Instant> {
+    pub(super) fn at(&self) -> Option<Instant> {
         self.at
     }
 }
 
 /// Returns `pause`, longer or shorter by up to [`JITTER`], as `random` says.
-pub(in crate::control) fn jittered(pause: Duration, random: u64) -> Duration {
+pub(super) fn jittered(pause: Duration, random: u64) -> Duration {
     // The upper 53 bits fill a double's mantissa: uniform in [0, 1).
     let uniform = (random >> 11) as f64 / (1_u64 << 53) as f64;
     pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * uniform)
 }
 
 /// Returns a random number: the standard library seeds each hasher at random, which is plenty for spreading pauses.
-pub(in crate::control) fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
