@@ -325,6 +325,12 @@ impl<'n, 's> Fields<'n, 's> {
         words.iter().all(has).then(|| node.place.clone())
     }
 
+    /// Tells whether `name` is written as a list.
+    pub(crate) fn is_list(&self, name: &str) -> bool {
+        let written = self.entries.iter().find(|(key, _)| key.name == name);
+        written.is_some_and(|(_, node)| matches!(node.kind, Kind::List(_)))
+    }
+
     /// Tells whether `name` is written as an empty list.
     pub(crate) fn list_is_empty(&self, name: &str) -> bool {
         let written = self.entries.iter().find(|(key, _)| key.name == name);
