@@ -1,8 +1,11 @@
 //! What will come, what to hold ready, what it would cost.
 //!
 //! Pure: time and randomness are arguments, nothing here does I/O. Today it learns how long requests take
-//! ([`profile`]) from the records that finished requests leave behind ([`outcome`]).
+//! ([`profile`]) from the records that finished requests leave behind ([`outcome`]), and reads recorded traffic
+//! ([`trace`]).
 
 pub mod outcome;
 
 pub mod profile;
+
+pub mod trace;
