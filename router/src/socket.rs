@@ -173,8 +173,8 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                 });
+                let bytes = vec![0; GATHER_MAX];
                 for _ in 0..3 * TURN / GATHER_MAX {
-                    let bytes = [0; GATHER_MAX];
                     let write =
                         std::future::poll_fn(|cx| Pin::new(&mut socket).poll_write(cx, &bytes));
                     assert_eq!(write.await.unwrap(), GATHER_MAX);
