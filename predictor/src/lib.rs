@@ -9,3 +9,7 @@ pub mod outcome;
 pub mod profile;
 
 pub mod trace;
+
+pub mod plan;
+
+pub mod replay;

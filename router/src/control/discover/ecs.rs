@@ -1,8 +1,9 @@
 //! The tasks of all services that ECS runs: one poller for each cluster, whatever the number of services.
 //!
 //! Only calls that every role may be given alone are made: ListTasks, once a service, and DescribeTasks, a hundred tasks
-//! of any of them at a time. All clusters share a part of the rate that ECS allows the account ([`rate`]). A poller that is
-//! throttled stops in its tracks, waits longer each time, and what was known last stays.
+//! of any of them at a time. All clusters share a part of the rate that ECS allows the account
+//! ([`Rate`](crate::control::rate::Rate)). A poller that is throttled stops in its tracks, waits longer each time, and
+//! what was known last stays.
 //!
 //! Task state change events ([`events`]) may tell earlier: a task that stops is drained at once, anything else brings the
 //! next poll forward. Polling alone finds all of it, five seconds later.

@@ -1,0 +1,233 @@
+//! A function on Lambda: environments, their starts and their idle lifetimes, limits, and the bill.
+//!
+//! An environment serves one request at a time. A request takes the one that was used last; without an idle one a new one is
+//! started, as far as the limits allow. Environments that nobody used for `idle_us` are gone: AWS does not say after how
+//! long, and what was measured by others since 2019 lies between 5 and 45 minutes.
+
+use std::collections::VecDeque;
+
+use policies::{
+    cost::{FunctionSize, LambdaUsage},
+    policy::ColdStart,
+};
+
+use super::{distribution::Distribution, random::Random, rate::Bucket};
+
+/// New environments of a function that may be started at once, and each second after that: 1,000 in 10 s, refilled
+/// continuously (AWS Lambda developer guide, "Understanding Lambda function scaling").
+const SCALING: (u32, f64) = (1000, 100.0);
+
+/// Part of a restore that is billed: loading the runtime and the hooks, not fetching the snapshot. A published REPORT line
+/// has 182 ms billed of a restore of 399 ms.
+const RESTORE_BILLED: f64 = 0.456;
+
+/// How long a warm-up invoke holds its environment, so that each of several gets one of its own.
+const WARM_UP_US: u64 = 100_000;
+
+/// A function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionModel {
+    /// Architecture and memory.
+    pub size: FunctionSize,
+    /// How its environments start.
+    pub cold_start: ColdStart,
+    /// How long that takes.
+    pub start: Distribution,
+    /// How long an environment stays without a request, in microseconds.
+    pub idle_us: u64,
+    /// Its own timeout, in microseconds.
+    pub timeout_us: u64,
+    /// Concurrency that is reserved for it, and its cap.
+    pub reserved: Option<u32>,
+    /// Duration of a request here over its duration in a container.
+    pub slowness: f64,
+}
+
+/// Why Lambda did not take a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Throttle {
+    /// The account's concurrency is used up.
+    Account,
+    /// So is what is reserved for the function.
+    Reserved,
+    /// No more environments may be started now.
+    ScalingRate,
+}
+
+/// A request that Lambda took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Started {
+    /// When it ends.
+    pub(super) end_us: u64,
+    /// What its start took; 0 on a warm environment.
+    pub(super) cold_us: u64,
+    /// The function's timeout cut it off.
+    pub(super) timed_out: bool,
+    /// It runs on provisioned concurrency.
+    pub(super) provisioned: bool,
+}
+
+/// The state of a function.
+#[derive(Debug)]
+pub(super) struct Function {
+    model: FunctionModel,
+    /// Since when each idle environment is so; the latest last.
+    idle: VecDeque<u64>,
+    pub(super) in_flight: u32,
+    provisioned: u32,
+    provisioned_busy: u32,
+    provisioned_since: u64,
+    rate: Bucket,
+    pub(super) usage: LambdaUsage,
+    requests: u64,
+    billed_ms: u64,
+    provisioned_requests: u64,
+    provisioned_billed_ms: u64,
+    restores: u64,
+    /// Environments started for warm-up.
+    pub(super) warm_ups: u64,
+}
+
+impl Function {
+    pub(super) fn new(model: FunctionModel) -> Self {
+        Self {
+            model,
+            idle: VecDeque::new(),
+            in_flight: 0,
+            provisioned: 0,
+            provisioned_busy: 0,
+            provisioned_since: 0,
+            rate: Bucket::new(SCALING.0, SCALING.1),
+            usage: LambdaUsage::default(),
+            requests: 0,
+            billed_ms: 0,
+            provisioned_requests: 0,
+            provisioned_billed_ms: 0,
+            restores: 0,
+            warm_ups: 0,
+        }
+    }
+
+    /// Returns whether concurrency is reserved for it: then the account's pool is not asked.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.model.reserved.is_some()
+    }
+
+    /// Begins a request that would take `service_us` in a container; `account_full` tells whether the account has no room.
+    pub(super) fn begin(
+        &mut self,
+        now_us: u64,
+        service_us: u64,
+        account_full: bool,
+        random: &mut Random,
+    ) -> Result<Started, Throttle> {
+        let run_us = (service_us as f64 * self.model.slowness).round() as u64;
+        let timed_out = self.model.timeout_us <= run_us;
+        let run_us = run_us.min(self.model.timeout_us);
+        if self.provisioned_busy < self.provisioned {
+            self.provisioned_busy += 1;
+            self.in_flight += 1;
+            self.provisioned_requests += 1;
+            self.provisioned_billed_ms += run_us.div_ceil(1000);
+            let end_us = now_us + run_us;
+            return Ok(Started { end_us, cold_us: 0, timed_out, provisioned: true });
+        }
+        if self.model.reserved.is_some_and(|reserved| reserved <= self.in_flight) {
+            return Err(Throttle::Reserved);
+        }
+        if account_full && self.model.reserved.is_none() {
+            return Err(Throttle::Account);
+        }
+        let (cold_us, billed_us) = self.environment(now_us, random)?;
+        self.in_flight += 1;
+        self.requests += 1;
+        self.billed_ms += (billed_us + run_us).div_ceil(1000);
+        Ok(Started { end_us: now_us + cold_us + run_us, cold_us, timed_out, provisioned: false })
+    }
+
+    /// Ends a request.
+    pub(super) fn end(&mut self, now_us: u64, provisioned: bool) {
+        self.in_flight -= 1;
+        if provisioned {
+            self.provisioned_busy -= 1;
+        } else {
+            self.idle.push_back(now_us);
+        }
+    }
+
+    /// Starts environments until `wanted` are there, by warm-up invokes; returns when each of them is idle.
+    pub(super) fn warm_up(&mut self, now_us: u64, wanted: u32, random: &mut Random) -> Vec<u64> {
+        self.expire(now_us);
+        let there = self.idle.len() as u32 + self.in_flight;
+        let mut ends = Vec::new();
+        for _ in there..wanted {
+            if !self.rate.take(now_us) {
+                break;
+            }
+            let (cold_us, billed_us) = self.cold(random);
+            self.in_flight += 1;
+            self.warm_ups += 1;
+            self.requests += 1;
+            self.billed_ms += (billed_us + WARM_UP_US).div_ceil(1000);
+            ends.push(now_us + cold_us + WARM_UP_US);
+        }
+        ends
+    }
+
+    /// Orders `wanted` environments of provisioned concurrency; they are there at once (AWS takes a minute or two).
+    pub(super) fn provision(&mut self, now_us: u64, wanted: u32) {
+        if wanted != self.provisioned {
+            self.bill_provisioned(now_us);
+            self.provisioned = wanted;
+        }
+    }
+
+    fn bill_provisioned(&mut self, now_us: u64) {
+        let ms = u128::from((now_us - self.provisioned_since).div_ceil(1000));
+        let mb = u128::from(self.model.size.memory_mib) * u128::from(self.provisioned);
+        *self.usage.provisioned_idle_mb_ms.of_mut(self.model.size.arch) += mb * ms;
+        self.provisioned_since = now_us;
+    }
+
+    /// Closes the books of a load that lasted from `start_us` to `end_us`.
+    pub(super) fn close(&mut self, start_us: u64, end_us: u64) {
+        self.bill_provisioned(end_us.max(self.provisioned_since));
+        let size = self.model.size;
+        self.usage.add(size, self.requests, self.billed_ms);
+        self.usage.add_provisioned(size, self.provisioned_requests, self.provisioned_billed_ms);
+        if self.model.cold_start == ColdStart::SnapStart {
+            let mb = u128::from(size.memory_mib);
+            self.usage.snapstart_restored_mb += mb * u128::from(self.restores);
+            // One published version, for as long as the load lasted.
+            self.usage.snapstart_cache_mb_ms += mb * u128::from((end_us - start_us).div_ceil(1000));
+        }
+    }
+
+    /// Takes an idle environment or starts one: what the start takes, and what of it is billed.
+    fn environment(&mut self, now_us: u64, random: &mut Random) -> Result<(u64, u64), Throttle> {
+        self.expire(now_us);
+        if self.idle.pop_back().is_some() {
+            return Ok((0, 0));
+        }
+        if !self.rate.take(now_us) {
+            return Err(Throttle::ScalingRate);
+        }
+        Ok(self.cold(random))
+    }
+
+    fn cold(&mut self, random: &mut Random) -> (u64, u64) {
+        let cold_us = self.model.start.draw(random);
+        if self.model.cold_start == ColdStart::SnapStart {
+            self.restores += 1;
+            return (cold_us, (cold_us as f64 * RESTORE_BILLED).round() as u64);
+        }
+        // Init has been billed like any other time since August 2025.
+        (cold_us, cold_us)
+    }
+
+    fn expire(&mut self, now_us: u64) {
+        while self.idle.front().is_some_and(|since| since + self.model.idle_us <= now_us) {
+            self.idle.pop_front();
+        }
+    }
+}
