@@ -27,6 +27,8 @@ pub mod decide;
 
 pub mod cost;
 
+pub mod workload;
+
 pub mod explain;
 
 #[cfg(test)]

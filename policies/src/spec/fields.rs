@@ -255,6 +255,11 @@ impl<'n, 's> Fields<'n, 's> {
         })
     }
 
+    /// Tells whether nothing at all is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Tells whether `name` is written, even with nothing behind it.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, _)| key.name == name)

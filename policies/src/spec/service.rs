@@ -265,8 +265,9 @@ fn ecs_service(mut ecs: Fields<'_, '_>) -> Option<DiscoverySpec> {
 
 const NEED: Scalar<Need> = scalar::scalar(need, Shape::Words(&["storage", "affinity"]));
 const FUNCTION: Scalar<Function> = scalar::scalar(function, Shape::Form("^[A-Za-z0-9:$_-]+$"));
-const LAMBDA_MEMORY: Scalar<u32> = scalar::scalar(lambda_memory, scalar::SIZE.shape);
-const LAMBDA_TIMEOUT: Scalar<Duration> = scalar::scalar(lambda_timeout, scalar::DURATION.shape);
+pub(crate) const LAMBDA_MEMORY: Scalar<u32> = scalar::scalar(lambda_memory, scalar::SIZE.shape);
+pub(crate) const LAMBDA_TIMEOUT: Scalar<Duration> =
+    scalar::scalar(lambda_timeout, scalar::DURATION.shape);
 const TASK_MEMORY: Scalar<u32> = scalar::scalar(task_memory, scalar::SIZE.shape);
 
 #[derive(Debug, Clone, Copy)]
@@ -280,7 +281,7 @@ fn need(text: &str) -> Result<Need, String> {
 }
 
 /// A service's name is a metric label and part of a URL of the admin API.
-fn service_name(name: &str) -> Result<(), String> {
+pub(crate) fn service_name(name: &str) -> Result<(), String> {
     let plain = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
     };
