@@ -5,7 +5,6 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use crate::harness::{
     Gateway, Upstream,
     gateway::{Setup, both_lanes, lambda_only},
-    until,
     upstream::event_body,
     wire::{chunk, request},
 };
@@ -241,10 +240,7 @@ async fn a_function_that_is_not_there_is_left_alone_for_a_while() {
     assert_eq!(gateway.get("/").await.problem(503, "gateway"), "unavailable");
     assert_eq!(api.requests(), 1);
     gateway.until_metric("pacer_lambda_up", &[("service", "app")], 0.0).await;
-    until("the log says why", async || {
-        gateway.errors().contains("ResourceNotFoundException").then_some(())
-    })
-    .await;
+    gateway.until_told("ResourceNotFoundException").await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn a_changed_file_takes_over_by_itself() {
     gateway.until_metric("pacer_tasks", &[], 1.0).await;
     assert_eq!(gateway.get("/").await.text(), "new");
     assert_ne!(hash(&gateway).await, first);
-    assert!(gateway.errors().contains("the policy is reloaded"), "{}", gateway.errors());
+    gateway.until_told("the policy is reloaded").await;
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_bad_policy_changes_nothing_and_is_told_with_its_place() {
     let status = gateway.admin("/status").await;
     let error = status["policy"]["error"]["problems"].as_str().unwrap();
     assert!(error.contains(problem) && error.contains("policy.yaml:"), "{error}");
-    assert!(gateway.errors().contains(problem), "{}", gateway.errors());
+    gateway.until_told(problem).await;
     assert!((gateway.metrics().await.get("pacer_reload_failed", &[]) - 1.0).abs() < 0.1);
     assert_eq!(hash(&gateway).await, first);
     // Put back as it was, nothing is wrong any more.

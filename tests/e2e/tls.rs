@@ -13,7 +13,6 @@ use tokio_rustls::{
 use crate::harness::{
     Gateway, Upstream,
     gateway::{Setup, address},
-    until,
 };
 
 /// Takes TLS off in front of an upstream. Its certificate is for `localhost`.
@@ -113,8 +112,7 @@ async fn an_upstream_with_a_certificate_of_nobody_knows_whom_is_never_ready() {
     let terminator = Terminator::start(&upstream).await;
     let setup = Setup { wait_ready: false, ..Setup::default() };
     let gateway = Gateway::start_with(&upstream_policy(&terminator.url), setup).await;
-    until("a probe has failed", async || gateway.errors().contains("certificate").then_some(()))
-        .await;
+    gateway.until_told("certificate").await;
     gateway.get("/").await.problem(503, "gateway");
     assert_eq!(upstream.requests(), 0);
 }

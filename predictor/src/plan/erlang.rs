@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn close(a: f64, b: f64) -> bool {
-        (a - b).abs() < 5e-7
+        (a - b).abs() < 1e-6
     }
 
     #[test]

@@ -173,6 +173,14 @@ impl Gateway {
         self.process.errors()
     }
 
+    /// Waits until it has told `part` on standard error, which comes by a pipe, after what it does.
+    #[track_caller]
+    pub(crate) fn until_told(&self, part: &str) -> impl Future<Output = ()> {
+        until(&format!("`{part}` is told"), async move || {
+            self.errors().contains(part).then_some(())
+        })
+    }
+
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
         self.process.terminate();
