@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod explain;
 mod iam;
+mod replay;
 mod serve;
 mod status;
 
@@ -45,6 +46,8 @@ enum Command {
     Status(status::Args),
     /// Print the permissions that Pacer needs on AWS.
     Iam(iam::Args),
+    /// Tell what recorded load would have cost, and how fast it would have been.
+    Replay(replay::Args),
     /// Run gateway, cloud, workload and load on this machine.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -74,6 +77,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Iam(args) => iam::run(&args),
+        Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "demo")]

@@ -23,6 +23,7 @@ mod local_lambda;
 mod observation;
 mod policies_cli;
 mod reload;
+mod replay;
 mod routing;
 mod shutdown;
 mod slots;

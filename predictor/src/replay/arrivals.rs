@@ -1,6 +1,8 @@
 //! Counts by step as single requests.
 
-use super::random::Random;
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::{engine::Arrival, random::Random};
 
 /// Requests that arrive in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,39 @@ impl<I: Iterator<Item = Step>> Iterator for Scaled<I> {
         let exact = (step.count as f64).mul_add(self.factor, self.carried);
         self.carried = exact.fract();
         Some(Step { count: exact as u64, ..step })
+    }
+}
+
+/// The requests of several services in one order.
+#[derive(Debug)]
+pub struct Merged<I> {
+    times: Vec<I>,
+    /// The next of each service.
+    next: BinaryHeap<Reverse<(u64, u16)>>,
+}
+
+impl<I: Iterator<Item = u64>> Merged<I> {
+    /// Merges the times of each service, which come in order.
+    pub fn new(mut times: Vec<I>) -> Self {
+        let first = times.iter_mut().enumerate();
+        let first = first.filter_map(|(site, times)| Some(Reverse((times.next()?, site as u16))));
+        let next = first.collect();
+        Self { times, next }
+    }
+}
+
+impl<I: Iterator<Item = u64>> Iterator for Merged<I> {
+    type Item = Arrival;
+
+    fn next(&mut self) -> Option<Arrival> {
+        let mut least = self.next.peek_mut()?;
+        let Reverse((at_us, site)) = *least;
+        match self.times[usize::from(site)].next() {
+            // Put in the place of the one that is taken: with one service, nothing moves.
+            Some(next) => *least = Reverse((next, site)),
+            None => drop(std::collections::binary_heap::PeekMut::pop(least)),
+        }
+        Some(Arrival { at_us, site, service_us: None })
     }
 }
 

@@ -1,8 +1,8 @@
 //! A load, request by request: every arrival, start and end is an event.
 //!
-//! The gateway's own [`decide`] says where each request goes; [`lambda`](super::lambda) and [`fargate`](super::fargate) say what comes of it. Events are
-//! taken in the order of time, ends before arrivals of the same moment. All services of a run share the account's
-//! concurrency.
+//! The gateway's own [`decide`] says where each request goes; [`lambda`](super::lambda) and [`fargate`](super::fargate) say
+//! what comes of it. Events are taken in the order of time, ends before arrivals of the same moment. All services of a run
+//! share the account's concurrency.
 
 use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
 
@@ -23,10 +23,10 @@ use super::{
 use crate::plan::{History, Inputs, Plan, Planner, Routing, Shape, Truth, Why};
 
 /// How long a container's client waits without Pacer: an Application Load Balancer gives up an idle connection after 60 s.
-const BALANCER_WAIT_US: u64 = 60_000_000;
+pub(super) const BALANCER_WAIT_US: u64 = 60_000_000;
 
 /// How much of its past a planner may look at: an hour, and a bit.
-const HISTORY_US: u64 = 3_700_000_000;
+pub(super) const HISTORY_US: u64 = 3_700_000_000;
 
 /// A service to replay.
 #[derive(Debug)]
@@ -85,6 +85,15 @@ pub struct Outcome {
     pub usage: Usage,
     /// How load and capacity went.
     pub series: Series,
+}
+
+impl Outcome {
+    /// Adds what another service's replay came to, over the same time.
+    pub fn add(&mut self, other: &Self) {
+        self.tally.add(&other.tally);
+        self.usage += other.usage;
+        self.series.add(&other.series);
+    }
 }
 
 /// Limits of the account.
@@ -195,7 +204,7 @@ struct Running<'a> {
 /// # Panics
 /// When there are more sites than [`SITES_MAX`], or not as many planners.
 pub fn run<'a>(
-    sites: &'a [Site],
+    sites: &[&'a Site],
     planners: Vec<Planned<'a>>,
     arrivals: impl Iterator<Item = Arrival>,
     (start_us, end_us): (u64, u64),
@@ -204,7 +213,7 @@ pub fn run<'a>(
 ) -> Vec<Outcome> {
     assert!(sites.len() <= SITES_MAX && sites.len() == planners.len(), "a planner for each site");
     let mut events = BinaryHeap::new();
-    let running = sites.iter().zip(planners).enumerate().map(|(number, (spec, planner))| {
+    let running = sites.iter().zip(planners).enumerate().map(|(number, (&spec, planner))| {
         let later = |event| events.push(Reverse(event));
         Running::new(spec, number, planner, (start_us, end_us), seed, later)
     });
@@ -622,7 +631,7 @@ impl<'a> Running<'a> {
     }
 
     fn close(mut self, start_us: u64, end_us: u64) -> Outcome {
-        self.function.close(start_us, end_us);
+        self.function.close(start_us, end_us, self.routing != Routing::ContainerOnly);
         self.tasks.close(end_us);
         self.tally.warm_ups = self.function.warm_ups;
         self.tally.interruptions = self.tasks.interruptions;

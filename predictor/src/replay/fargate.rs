@@ -87,6 +87,10 @@ pub(super) enum Change {
     Kill,
 }
 
+impl Change {
+    pub(super) const ALL: [Self; 3] = [Self::Ready, Self::Notice, Self::Kill];
+}
+
 /// The tasks of a service.
 #[derive(Debug)]
 pub(super) struct Tasks {

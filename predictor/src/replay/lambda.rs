@@ -19,7 +19,7 @@ const SCALING: (u32, f64) = (1000, 100.0);
 
 /// Part of a restore that is billed: loading the runtime and the hooks, not fetching the snapshot. A published REPORT line
 /// has 182 ms billed of a restore of 399 ms.
-const RESTORE_BILLED: f64 = 0.456;
+pub(super) const RESTORE_BILLED: f64 = 0.456;
 
 /// How long a warm-up invoke holds its environment, so that each of several gets one of its own.
 const WARM_UP_US: u64 = 100_000;
@@ -155,6 +155,13 @@ impl Function {
         }
     }
 
+    /// Takes in runs that were not begun one by one: `requests`, `billed_ms` together, behind so many restores.
+    pub(super) fn ran(&mut self, requests: u64, billed_ms: u64, restores: u64) {
+        self.requests += requests;
+        self.billed_ms += billed_ms;
+        self.restores += restores;
+    }
+
     /// Starts environments until `wanted` are there, by warm-up invokes; returns when each of them is idle.
     pub(super) fn warm_up(&mut self, now_us: u64, wanted: u32, random: &mut Random) -> Vec<u64> {
         self.expire(now_us);
@@ -189,8 +196,12 @@ impl Function {
         self.provisioned_since = now_us;
     }
 
-    /// Closes the books of a load that lasted from `start_us` to `end_us`.
-    pub(super) fn close(&mut self, start_us: u64, end_us: u64) {
+    /// Closes the books of a load that lasted from `start_us` to `end_us`. Without `deployed` there is no function, and
+    /// nothing to pay for.
+    pub(super) fn close(&mut self, start_us: u64, end_us: u64, deployed: bool) {
+        if !deployed {
+            return;
+        }
         self.bill_provisioned(end_us.max(self.provisioned_since));
         let size = self.model.size;
         self.usage.add(size, self.requests, self.billed_ms);

@@ -14,13 +14,18 @@ use policies::{
 
 use super::{
     arrivals::{Spread, Step},
+    counts,
     distribution::Distribution,
     engine::{Account, Arrival, Outcome, Planned, Site, run},
     fargate::TaskModel,
     lambda::FunctionModel,
+    load::{Known, Load},
     random::{Purpose, Random},
 };
-use crate::plan::{LambdaOnly, Planner, Routing, Shape, StaticTasks, erlang};
+use crate::plan::{
+    Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Routing, Shape, StaticTasks,
+    TargetTracking, erlang,
+};
 
 const SECOND: u64 = 1_000_000;
 
@@ -89,7 +94,7 @@ fn poisson(site: Site, planner: Box<dyn Planner>, rate: f64, seconds: u64) -> Ou
     let sites = [site];
     let account = Account { concurrency: 1_000_000 };
     let mut outcomes = run(
-        &sites,
+        &[&sites[0]],
         vec![Planned { planner, truth: None }],
         arrivals,
         (0, seconds * SECOND),
@@ -190,6 +195,71 @@ fn what_is_not_started_in_time_waits_and_what_is_killed_fails() {
     assert!(0 < tally.failed[4] && tally.failed[4] < tally.interruptions, "{tally:?}");
 }
 
+/// Six hours of quiet, a ramp and a crowd.
+fn day() -> Load {
+    let rate = |minute: u64| match minute {
+        0..120 => 2.0,
+        120..180 => 2.0 + (minute - 120) as f64 * 0.5,
+        180..240 => 32.0,
+        240..250 => 80.0,
+        _ => 12.0,
+    };
+    let count = |minute| (rate(minute) * 60.0) as u64;
+    let step = |minute| Step { at_us: minute * 60 * SECOND, us: 60 * SECOND, count: count(minute) };
+    Load::new((0..360).map(step).collect())
+}
+
+#[test]
+fn counts_agree_with_events() {
+    type Make = fn() -> Box<dyn Planner>;
+    let planners: [Make; 6] = [
+        || Box::new(LambdaOnly),
+        || Box::new(Newsvendor::new(LastValue::default())),
+        || Box::new(Newsvendor::new(Perfect)),
+        || Box::new(StaticTasks::given(12, Routing::Hybrid)),
+        || Box::new(TargetTracking::new(0.7)),
+        || Box::new(Knative::default()),
+    ];
+    let book = policies::cost::PriceBook::fallback();
+    for make in planners {
+        let load = day();
+        let service_time = Distribution::lognormal(Duration::from_millis(1500), 1.0);
+        let mut spec = site(service_time);
+        spec.task.slots = 2;
+        spec.shape.slots_per_task = 2;
+        spec.shape.break_even = 0.24;
+        spec.first_tasks = 3;
+        spec.objective_us = 6 * SECOND;
+        let known = Known::new(&load, spec.service_time.mean_us());
+        let planned = || Planned { planner: make(), truth: Some(&known) };
+        let span = load.span_us().unwrap();
+        let spread =
+            Spread::new(load.steps().iter().copied(), Random::new(7, 0, Purpose::Arrivals));
+        let arrivals = spread.map(|at_us| Arrival { at_us, site: 0, service_us: None });
+        let sites = [spec];
+        let account = Account { concurrency: 100_000 };
+        let events = run(&[&sites[0]], vec![planned()], arrivals, span, account, 7).remove(0);
+        events.tally.check().unwrap();
+        let counts = counts::run(&sites[0], planned(), &load, span, account, 7);
+        counts.tally.check().unwrap();
+        let name = make().name();
+        let span_us = span.1 - span.0;
+        let terms = policies::cost::Terms::default();
+        let cost = |outcome: &Outcome| book.bill(&outcome.usage, span_us, terms).total().as_usd();
+        assert_close(cost(&counts) / cost(&events), 1.0, 0.03, name);
+        let (a, b) = (&events.tally, &counts.tally);
+        let share = |count: u64| count as f64 / a.requests as f64;
+        assert_close(share(b.by_lane[0]), share(a.by_lane[0]), 0.025, name);
+        assert_close(share(b.failures()), share(a.failures()), 0.01, name);
+        assert_close(share(b.within_objective), share(a.within_objective), 0.02, name);
+        let p99 = |outcome: &Outcome| outcome.tally.latencies.quantile_us(0.99);
+        assert_close(p99(&counts) / p99(&events), 1.0, 0.06, name);
+        assert_close(b.cold as f64, a.cold as f64, 60.0, name);
+        let used = |tally: &super::tally::Tally| tally.utilisation().unwrap_or_default();
+        assert_close(used(b), used(a), 0.05, name);
+    }
+}
+
 #[test]
 fn equal_inputs_give_equal_outcomes() {
     let run = || {
@@ -209,7 +279,7 @@ fn steps_are_replayed_as_they_are() {
     let sites = [site(Distribution::Fixed(1.0))];
     let planners = vec![Planned { planner: Box::new(LambdaOnly), truth: None }];
     let outcome =
-        run(&sites, planners, arrivals, (0, 180 * SECOND), Account::default(), 7).remove(0);
+        run(&[&sites[0]], planners, arrivals, (0, 180 * SECOND), Account::default(), 7).remove(0);
     outcome.tally.check().unwrap();
     assert_eq!((outcome.tally.requests, outcome.tally.ok), (1900, 1900));
     assert_eq!(outcome.usage.lambda.requests, 1900);

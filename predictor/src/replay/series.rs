@@ -56,6 +56,21 @@ impl Series {
         point.on_lambda += on_lambda;
     }
 
+    /// Adds what another service needed and had, over the same time.
+    pub(super) fn add(&mut self, other: &Self) {
+        if self.points.len() < other.points.len() {
+            self.points.resize(other.points.len(), Point::default());
+        }
+        for (own, others) in self.points.iter_mut().zip(&other.points) {
+            *own = Point {
+                samples: 1,
+                demand: own.demand() + others.demand(),
+                slots: own.slots() + others.slots(),
+                on_lambda: own.on_lambda() + others.on_lambda(),
+            };
+        }
+    }
+
     /// Iterates over the stretches: when each begins, in microseconds, and what it was like.
     pub fn points(&self) -> impl Iterator<Item = (u64, &Point)> {
         let at = |number: usize| self.start_us + number as u64 * self.stretch_us;

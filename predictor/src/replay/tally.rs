@@ -118,6 +118,31 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds another service's counts; peaks are added too, as if they fell together.
+    pub fn add(&mut self, other: &Self) {
+        fn each<const N: usize>(own: &mut [u64; N], other: &[u64; N]) {
+            own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+        }
+        self.requests += other.requests;
+        self.ok += other.ok;
+        each(&mut self.failed, &other.failed);
+        self.latencies.merge(&other.latencies);
+        self.within_objective += other.within_objective;
+        each(&mut self.by_lane, &other.by_lane);
+        self.cold += other.cold;
+        self.cold_us += other.cold_us;
+        each(&mut self.spills, &other.spills);
+        each(&mut self.throttled, &other.throttled);
+        self.warm_ups += other.warm_ups;
+        self.scaling_actions += other.scaling_actions;
+        self.interruptions += other.interruptions;
+        self.busy_area += other.busy_area;
+        self.slot_area += other.slot_area;
+        self.in_system_area += other.in_system_area;
+        self.most_tasks += other.most_tasks;
+        self.most_on_lambda += other.most_on_lambda;
+    }
+
     /// Returns how many failed.
     pub fn failures(&self) -> u64 {
         self.failed.iter().sum()

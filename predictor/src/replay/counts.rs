@@ -1,0 +1,482 @@
+//! A load without its requests: what each step comes to on average.
+//!
+//! For loads of hundreds of millions. Between two moments at which the planner is asked, the arrivals are a Poisson process
+//! of one rate, and the state that it leads to is taken as settled:
+//!
+//! - With Lambda behind the containers, all slots are busy as often as Erlang B says, for any distribution of durations.
+//! - Without, requests wait as Erlang C says (times `(1 + scv) / 2` for other than exponential durations: Lee and Longton
+//!   1959); what arrives beyond all slots piles up as in a fluid, and is worked off later.
+//! - Of the requests on Lambda, `n` at a time, the `k`th environment is taken whenever `n` goes from `k - 1` to `k`. It
+//!   is cold if that has not happened within its idle lifetime: `exp(-crossings)`. The load that containers leave over is
+//!   less even than Poisson; `n` is taken as normal, of Riordan's variance.
+//!
+//! [`super::engine`] knows none of these shortcuts; a test holds the two together.
+
+use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
+
+use policies::{cost::Usage, policy::ColdStart};
+
+use super::{
+    distribution::{Distribution, normal_share},
+    engine::{Account, BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
+    fargate::{Change, TaskId, Tasks},
+    lambda::{Function, RESTORE_BILLED},
+    load::Load,
+    random::{Purpose, Random},
+    series::Series,
+    tally::{Failed, SpillCause, Tally},
+};
+use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why, erlang};
+
+/// Points by which a distribution of durations is told when latencies are added up.
+const GRID: usize = 256;
+
+/// Replays `load` on one site, which it is the whole load of.
+pub fn run<'a>(
+    site: &'a Site,
+    planned: Planned<'a>,
+    load: &Load,
+    (start_us, end_us): (u64, u64),
+    account: Account,
+    seed: u64,
+) -> Outcome {
+    let mut counts = Counts::new(site, planned, (start_us, end_us), account, seed);
+    let mut now_us = start_us;
+    let mut before = load.before(now_us);
+    while now_us < end_us {
+        let until_us = (now_us + counts.tick_us).min(end_us);
+        counts.plan(now_us);
+        let then = load.before(until_us);
+        counts.step(now_us, until_us, then - before);
+        (now_us, before) = (until_us, then);
+    }
+    counts.close(start_us, end_us, load.total())
+}
+
+struct Counts<'a> {
+    site: &'a Site,
+    routing: Routing,
+    planner: Box<dyn Planner + 'a>,
+    truth: Option<&'a dyn Truth>,
+    plan: Plan,
+    tick_us: u64,
+    history: History,
+    tasks: Tasks,
+    changes: BinaryHeap<Reverse<(u64, u64, u8)>>,
+    environments: Environments,
+    limit: f64,
+    starts: Random,
+    mean_us: f64,
+    /// Requests that wait in containers beyond what all slots can take, as in a fluid.
+    backlog: f64,
+    sums: Sums,
+    waits: super::latency::Latencies,
+    grid: Vec<f64>,
+    tally: Tally,
+    busy_area: f64,
+    slot_area: f64,
+    series: Series,
+}
+
+/// What was summed over all steps, in requests; whole numbers are made of it at the end.
+#[derive(Debug, Default)]
+struct Sums {
+    arrived: f64,
+    in_containers: f64,
+    on_lambda: f64,
+    cold: f64,
+    no_tasks: f64,
+    slots_full: f64,
+    throttled: f64,
+    refused: f64,
+    timed_out: f64,
+}
+
+impl<'a> Counts<'a> {
+    fn new(
+        site: &'a Site,
+        Planned { planner, truth }: Planned<'a>,
+        (start_us, end_us): (u64, u64),
+        account: Account,
+        seed: u64,
+    ) -> Self {
+        let routing = planner.routing();
+        let mut starts = Random::new(seed, 0, Purpose::Starts);
+        let mut tasks = Tasks::new(site.task.clone(), start_us);
+        let mut changes = BinaryHeap::new();
+        let first = if routing == Routing::LambdaOnly { 0 } else { site.first_tasks };
+        tasks.begin_with(start_us, first, &mut starts, |at_us, id, change| {
+            changes.push(Reverse((at_us, id.0, change as u8)));
+        });
+        let tick_us = planner.every_us();
+        let reserved = site.function.reserved.unwrap_or(account.concurrency);
+        let cap = site.service.lambda.as_ref().map_or(0, |lambda| lambda.max_in_flight);
+        let grid = |distribution: &Distribution| {
+            (0..GRID).map(|n| distribution.quantile_us((n as f64 + 0.5) / GRID as f64)).collect()
+        };
+        Self {
+            site,
+            routing,
+            truth,
+            plan: Plan::tasks(first, Why::Fixed),
+            tick_us,
+            history: History::new(tick_us, (HISTORY_US / tick_us) as usize),
+            planner,
+            tasks,
+            changes,
+            environments: Environments::new(site.function.idle_us, tick_us),
+            limit: f64::from(reserved.min(cap)),
+            starts,
+            mean_us: site.service_time.mean_us(),
+            backlog: 0.0,
+            sums: Sums::default(),
+            waits: super::latency::Latencies::default(),
+            grid: grid(&site.service_time),
+            tally: Tally::default(),
+            busy_area: 0.0,
+            slot_area: 0.0,
+            series: Series::new(start_us, end_us),
+        }
+    }
+
+    /// Plans, and has what was planned.
+    fn plan(&mut self, now_us: u64) {
+        self.settle(now_us);
+        let inputs = Inputs {
+            now_us,
+            history: &self.history,
+            ready: self.tasks.ready,
+            starting: self.tasks.starting,
+            busy: (self.history.last() as u32).min(self.tasks.ready * self.site.task.slots),
+            waiting: self.backlog as u32,
+            shape: &self.site.shape,
+            truth: self.truth,
+        };
+        self.plan = self.planner.plan(&inputs, &self.plan);
+        if self.routing != Routing::LambdaOnly {
+            let changes = &mut self.changes;
+            let changed =
+                self.tasks.set(now_us, self.plan.tasks, &mut self.starts, |at, id, change| {
+                    changes.push(Reverse((at, id.0, change as u8)));
+                });
+            self.tally.scaling_actions += u64::from(changed);
+            self.tally.most_tasks = self.tally.most_tasks.max(self.tasks.wanted());
+        }
+    }
+
+    /// Takes in what has happened to tasks until `now_us`.
+    fn settle(&mut self, now_us: u64) {
+        while let Some(&Reverse((at_us, id, change))) = self.changes.peek()
+            && at_us <= now_us
+        {
+            self.changes.pop();
+            let change = Change::ALL[usize::from(change)];
+            self.tasks.change(at_us, TaskId(id), change);
+            if change == Change::Notice {
+                let changes = &mut self.changes;
+                self.tasks.set(at_us, self.plan.tasks, &mut self.starts, |at, id, change| {
+                    changes.push(Reverse((at, id.0, change as u8)));
+                });
+            }
+        }
+    }
+
+    /// Lets `arrivals` come between two moments.
+    fn step(&mut self, from_us: u64, until_us: u64, arrivals: f64) {
+        let us = (until_us - from_us) as f64;
+        let offered = arrivals * self.mean_us / us;
+        // Tasks that become ready within the step count for what is left of it.
+        let begin = self.tasks.slot_area;
+        self.settle(until_us);
+        self.tasks.advance(until_us);
+        let slots = (self.tasks.slot_area - begin) as f64 / us;
+        self.sums.arrived += arrivals;
+        let (carried, on_lambda) = match self.routing {
+            Routing::LambdaOnly => (0.0, self.send_to_lambda(until_us, us, arrivals, offered, 0.0)),
+            Routing::ContainerOnly => (self.wait(us, arrivals, offered, slots), 0.0),
+            Routing::Hybrid => {
+                let blocked = blocked(slots, offered);
+                let left_over = arrivals * blocked;
+                if slots < 1.0 {
+                    self.sums.no_tasks += left_over;
+                } else {
+                    self.sums.slots_full += left_over;
+                }
+                self.sums.in_containers += arrivals - left_over;
+                let load = self.send_to_lambda(until_us, us, left_over, offered, slots);
+                (offered * (1.0 - blocked), load)
+            }
+        };
+        self.busy_area += carried * us;
+        self.slot_area += slots * us;
+        self.history.push(offered, carried, slots);
+        self.series.push(from_us, offered, slots, on_lambda);
+    }
+
+    /// Runs `arrivals` on Lambda, of a load `offered` to `slots` first; returns how many run at a time.
+    fn send_to_lambda(
+        &mut self,
+        now_us: u64,
+        us: f64,
+        arrivals: f64,
+        offered: f64,
+        slots: f64,
+    ) -> f64 {
+        let slowness = self.site.function.slowness;
+        let all = arrivals * self.mean_us * slowness / us;
+        let refused =
+            if self.limit < all + 6.0 * all.sqrt() { blocked(self.limit, all) } else { 0.0 };
+        self.sums.throttled += arrivals * refused;
+        let taken = arrivals * (1.0 - refused);
+        self.sums.on_lambda += taken;
+        let mean = all * (1.0 - refused);
+        // Riordan: of a load that finds its slots busy, the variance over the mean.
+        let peakedness = (1.0 - mean + offered / (slots + 1.0 + mean - offered)).clamp(1.0, 10.0);
+        let cold = self.environments.step(now_us, taken, mean, mean * peakedness);
+        self.sums.cold += cold;
+        let most = (mean + 3.0 * (mean * peakedness).sqrt()).min(self.limit) as u32;
+        self.tally.most_on_lambda = self.tally.most_on_lambda.max(most);
+        mean
+    }
+
+    /// Has `arrivals` wait for a slot; returns how many slots are busy.
+    fn wait(&mut self, us: f64, arrivals: f64, offered: f64, slots: f64) -> f64 {
+        if slots < 1.0 && self.tasks.ready == 0 && self.backlog <= 0.0 {
+            self.sums.refused += arrivals;
+            return 0.0;
+        }
+        let rate = slots / self.mean_us;
+        let (before, served) = (self.backlog, rate * us);
+        self.backlog = (before + arrivals - served).max(0.0);
+        let most = rate * BALANCER_WAIT_US as f64;
+        let given_up = (self.backlog - most).max(0.0);
+        self.backlog -= given_up;
+        self.sums.timed_out += given_up;
+        let passed = arrivals - given_up;
+        self.sums.in_containers += passed;
+        let piled_us = if rate <= 0.0 { 0.0 } else { f64::midpoint(before, self.backlog) / rate };
+        let whole = slots.floor().max(1.0) as u32;
+        let scv = self.site.service_time.scv();
+        let settled = offered < slots && before <= 0.0;
+        let (share, mean_wait) = if settled {
+            let share = erlang::waits(whole, offered.min(f64::from(whole) * 0.999_9));
+            (share, self.mean_us / (slots - offered) * f64::midpoint(1.0, scv))
+        } else {
+            (1.0, 0.0)
+        };
+        // Who waits, waits exponentially long: ten equal parts of them tell it.
+        let mut add = |wait_us: f64, requests: f64| {
+            self.waits
+                .add_many(wait_us.min(BALANCER_WAIT_US as f64) as u64, (requests * SCALE) as u64);
+        };
+        add(piled_us, passed * (1.0 - share));
+        for part in 0..10 {
+            let wait = -mean_wait * (-(f64::from(part) + 0.5) / 10.0).ln_1p();
+            add(piled_us + wait, passed * share / 10.0);
+        }
+        (passed * self.mean_us / us + (before - self.backlog).max(0.0) * self.mean_us / us)
+            .min(slots)
+    }
+
+    fn close(mut self, start_us: u64, end_us: u64, arrived: u64) -> Outcome {
+        self.tasks.close(end_us);
+        let sums = &self.sums;
+        // Whole requests, whose sum is what arrived: what was rounded goes to the largest part.
+        let round = |requests: f64| requests.round() as u64;
+        let failed = [
+            (Failed::Refused, round(sums.refused)),
+            (Failed::QueueTimeout, round(sums.timed_out)),
+            (Failed::Throttled, round(sums.throttled)),
+        ];
+        let failures: u64 = failed.iter().map(|(_, count)| count).sum();
+        let ok = arrived.saturating_sub(failures);
+        let total = (sums.in_containers + sums.on_lambda).max(1e-9);
+        let on_lambda = round(ok as f64 * sums.on_lambda / total).min(ok);
+        let cold = round(sums.cold).min(on_lambda);
+        for (why, count) in failed {
+            self.tally.failed[why.index()] = count;
+        }
+        self.tally.failed[Failed::Refused.index()] += arrived - failures - ok;
+        self.tally.requests = arrived;
+        self.tally.ok = ok;
+        self.tally.by_lane = [on_lambda, ok - on_lambda];
+        self.tally.cold = cold;
+        self.tally.spills[SpillCause::NoTasks.index()] = round(sums.no_tasks);
+        self.tally.spills[SpillCause::SlotsFull.index()] = round(sums.slots_full);
+        self.tally.throttled[0] = round(sums.throttled);
+        self.tally.interruptions = self.tasks.interruptions;
+        self.tally.busy_area = self.busy_area.min(self.slot_area) as u128;
+        self.tally.slot_area = self.slot_area as u128;
+        self.latencies(failures);
+        let usage = self.usage(start_us, end_us);
+        Outcome { tally: self.tally, usage, series: self.series }
+    }
+
+    /// Adds up latencies: durations in containers behind their waits, on Lambda behind cold starts.
+    fn latencies(&mut self, failures: u64) {
+        let [on_lambda, in_containers] = self.tally.by_lane;
+        let slowness = self.site.function.slowness;
+        let objective = self.site.objective_us as f64;
+        let cold = self.tally.cold;
+        let starts: Vec<_> = (0..32)
+            .map(|n| self.site.function.start.quantile_us((f64::from(n) + 0.5) / 32.0))
+            .collect();
+        let waits: Vec<_> =
+            self.waits.buckets().map(|((a, b), n)| (f64::midpoint(a, b), n as f64)).collect();
+        let waited = waits.iter().map(|wait| wait.1).sum::<f64>();
+        let mut latencies = Spreader::default();
+        for &us in &self.grid {
+            let share = 1.0 / GRID as f64;
+            latencies.add(us * slowness, (on_lambda - cold) as f64 * share);
+            for start in &starts {
+                latencies.add(us.mul_add(slowness, *start), cold as f64 * share / 32.0);
+            }
+            if waited <= 0.0 {
+                latencies.add(us, in_containers as f64 * share);
+            }
+            for (wait, count) in &waits {
+                latencies.add(us + wait, in_containers as f64 * share * count / waited);
+            }
+        }
+        self.tally.within_objective =
+            latencies.within(objective).round().min(self.tally.ok as f64) as u64;
+        latencies.add(0.0, failures as f64);
+        self.tally.latencies = latencies.counted(self.tally.requests);
+        self.tally.in_system_area = self.tally.latencies.sum_us();
+        self.tally.cold_us = (cold as f64 * self.site.function.start.mean_us()) as u64;
+    }
+
+    fn usage(&mut self, start_us: u64, end_us: u64) -> Usage {
+        let [on_lambda, _] = self.tally.by_lane;
+        let model = &self.site.function;
+        // Each run is rounded up to a millisecond: by half of one on average.
+        let run_ms = self.mean_us * model.slowness / 1000.0 + 0.5;
+        let snapstart = model.cold_start == ColdStart::SnapStart;
+        let billed = if snapstart { RESTORE_BILLED } else { 1.0 };
+        let start_ms = model.start.mean_us() * billed / 1000.0;
+        let billed_ms = on_lambda as f64 * run_ms + self.tally.cold as f64 * start_ms;
+        let mut function = Function::new(model.clone());
+        function.ran(on_lambda, billed_ms as u64, if snapstart { self.tally.cold } else { 0 });
+        function.close(start_us, end_us, self.routing != Routing::ContainerOnly);
+        Usage { lambda: function.usage, fargate: self.tasks.usage, ..Usage::default() }
+    }
+}
+
+/// Requests are counted in millionths while latencies are added up, so that small steps do not round to nothing.
+const SCALE: f64 = 1e6;
+
+/// Latencies of fractions of requests.
+#[derive(Debug, Default)]
+struct Spreader(Vec<(f64, f64)>);
+
+impl Spreader {
+    fn add(&mut self, us: f64, requests: f64) {
+        if 0.0 < requests {
+            self.0.push((us, requests));
+        }
+    }
+
+    fn within(&self, us: f64) -> f64 {
+        self.0.iter().filter(|(latency, _)| *latency <= us).map(|(_, requests)| requests).sum()
+    }
+
+    /// Makes whole requests of them, `count` in all.
+    fn counted(mut self, count: u64) -> super::latency::Latencies {
+        self.0.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let all = self.0.iter().map(|(_, requests)| requests).sum::<f64>().max(1e-9);
+        let mut latencies = super::latency::Latencies::default();
+        let (mut below, mut counted) = (0.0, 0_u64);
+        for (us, requests) in self.0 {
+            below += requests;
+            let until = ((below / all * count as f64).round() as u64).min(count);
+            latencies.add_many(us.round() as u64, until - counted);
+            counted = until;
+        }
+        latencies
+    }
+}
+
+/// Returns how often all of `slots` are busy, between whole numbers straight.
+fn blocked(slots: f64, offered: f64) -> f64 {
+    let low = slots.floor();
+    let below = erlang::blocked(low as u32, offered);
+    if slots <= low {
+        return below;
+    }
+    let above = erlang::blocked(low as u32 + 1, offered);
+    below + (above - below) * (slots - low)
+}
+
+/// Environments by the number of requests at which each is needed.
+#[derive(Debug)]
+struct Environments {
+    /// Crossings of each level within the idle lifetime, and those of each step.
+    crossings: Vec<f64>,
+    steps: VecDeque<Vec<f64>>,
+    keep: usize,
+}
+
+impl Environments {
+    fn new(idle_us: u64, tick_us: u64) -> Self {
+        let keep = (idle_us / tick_us).max(1) as usize;
+        Self { crossings: Vec::new(), steps: VecDeque::new(), keep }
+    }
+
+    /// Has `requests` run, `mean` at a time with `variance`; returns how many of them find a cold environment.
+    fn step(&mut self, _now_us: u64, requests: f64, mean: f64, variance: f64) -> f64 {
+        if self.steps.len() == self.keep
+            && let Some(gone) = self.steps.pop_front()
+        {
+            for (level, crossings) in gone.into_iter().enumerate() {
+                self.crossings[level] = (self.crossings[level] - crossings).max(0.0);
+            }
+        }
+        let chances = chances(mean, variance);
+        if self.crossings.len() < chances.len() {
+            self.crossings.resize(chances.len(), 0.0);
+        }
+        let mut cold = 0.0;
+        let mut step = Vec::with_capacity(chances.len());
+        for (level, chance) in chances.into_iter().enumerate() {
+            let crossings = requests * chance;
+            let known = self.crossings[level];
+            // Of the crossings of this step, only the first can find it cold.
+            cold += (-known).exp() * -(-crossings).exp_m1();
+            self.crossings[level] += crossings;
+            step.push(crossings);
+        }
+        self.steps.push_back(step);
+        cold
+    }
+}
+
+/// Returns how likely an arrival finds 0, 1, 2 ... requests running.
+fn chances(mean: f64, variance: f64) -> Vec<f64> {
+    if mean <= 0.0 {
+        return vec![1.0];
+    }
+    if mean < 20.0 && variance <= mean * 1.01 {
+        // Poisson.
+        let mut chance = (-mean).exp();
+        let most = (mean + 8.0 * mean.sqrt() + 4.0) as usize;
+        return (0..most)
+            .map(|n| {
+                let now = chance;
+                chance *= mean / (n + 1) as f64;
+                now
+            })
+            .collect();
+    }
+    let deviation = variance.sqrt().max(0.1);
+    let most = (mean + 6.0 * deviation + 2.0) as usize;
+    let below = |n: f64| normal_share((n - mean) / deviation);
+    let mut before = 0.0;
+    (0..most)
+        .map(|n| {
+            let until = below(n as f64 + 0.5);
+            let chance = until - before;
+            before = until;
+            chance
+        })
+        .collect()
+}
