@@ -236,19 +236,17 @@ impl Engine<'_> {
     fn run(&mut self, arrivals: impl Iterator<Item = Arrival>, end_us: u64) {
         let mut next_tick = self.tick(0);
         for arrival in arrivals {
-            while let Some(Reverse(event)) = self.events.peek()
-                && event.at_us <= arrival.at_us
-            {
-                let event = *event;
-                if next_tick <= event.at_us {
-                    next_tick = self.tick(event.at_us);
-                    continue;
+            loop {
+                let next = self.events.peek().map_or(u64::MAX, |event| event.0.at_us);
+                if next_tick <= arrival.at_us && next_tick <= next {
+                    next_tick = self.tick(next_tick);
+                } else if next <= arrival.at_us
+                    && let Some(Reverse(event)) = self.events.pop()
+                {
+                    self.happen(event);
+                } else {
+                    break;
                 }
-                self.events.pop();
-                self.happen(event);
-            }
-            while next_tick <= arrival.at_us {
-                next_tick = self.tick(next_tick);
             }
             self.arrive(arrival);
         }

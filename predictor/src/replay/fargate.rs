@@ -350,3 +350,70 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use policies::policy::Arch;
+
+    use super::{super::random::Purpose, *};
+
+    /// Checks that what is counted is what is there.
+    fn check(tasks: &Tasks) {
+        let count = |state| tasks.all.iter().filter(|task| task.state == state).count() as u32;
+        assert_eq!((tasks.ready, tasks.starting), (count(State::Ready), count(State::Starting)));
+        assert_eq!(tasks.busy, tasks.all.iter().map(|task| task.busy).sum::<u32>());
+        let ready = tasks.all.iter().filter(|task| task.state == State::Ready);
+        let free: u32 = ready.map(|task| tasks.model.slots - task.busy).sum();
+        assert_eq!(tasks.slots_free, free);
+    }
+
+    #[test]
+    fn whatever_happens_the_counts_are_those_of_the_tasks() {
+        let size = TaskSize { arch: Arch::Arm64, cpu_units: 1024, memory_mib: 2048 };
+        let model = TaskModel {
+            size,
+            slots: 3,
+            start: Distribution::Exponential(30e6),
+            least_paid_us: 60_000_000,
+            spot: 0.5,
+            interruptions_per_hour: 60.0,
+        };
+        let mut random = Random::new(5, 0, Purpose::Starts);
+        let mut tasks = Tasks::new(model, 0);
+        let mut later = std::collections::BTreeMap::new();
+        let mut held = Vec::new();
+        for now in (0..3_000_000_000).step_by(1_000_000) {
+            let mut new = Vec::new();
+            if random.uniform() < 0.2 {
+                let wanted = (random.uniform() * 30.0) as u32;
+                tasks.set(now, wanted, &mut random, |at, id, change| new.push((at, id, change)));
+                assert_eq!(tasks.wanted(), wanted);
+            }
+            for (at, id, change) in new.drain(..) {
+                later.insert((at, id.0, change as u8), (id, change));
+            }
+            while let Some(entry) = later.first_entry()
+                && entry.key().0 <= now
+            {
+                let (id, change) = entry.remove();
+                if let Some(at) = tasks.change(now, id, change) {
+                    later.insert((at, id.0, Change::Kill as u8), (id, Change::Kill));
+                }
+                check(&tasks);
+            }
+            for _ in 0..(random.uniform() * 6.0) as u32 {
+                let free = tasks.slots_free;
+                match tasks.take(now) {
+                    Some(id) => held.push(id),
+                    None => assert_eq!(free, 0, "a free slot is found"),
+                }
+            }
+            while !held.is_empty() && random.uniform() < 0.7 {
+                let number = (random.uniform() * held.len() as f64) as usize;
+                tasks.give_back(now, held.swap_remove(number));
+            }
+            check(&tasks);
+        }
+        assert!(tasks.interruptions != 0 && tasks.busy_area <= tasks.slot_area);
+    }
+}

@@ -271,6 +271,33 @@ fn equal_inputs_give_equal_outcomes() {
 }
 
 #[test]
+fn tasks_become_ready_in_order_also_while_nothing_arrives() {
+    // Minutes without a request, in which planners go on: in a debug build, time that runs backwards panics.
+    let steps = [(0, 600), (60, 900), (1200, 600), (4000, 1)];
+    let steps = steps.map(|(at, count)| Step { at_us: at * SECOND, us: 60 * SECOND, count });
+    let load = Load::new(steps.to_vec());
+    let makes: [fn() -> Box<dyn Planner>; 3] = [
+        || Box::new(Newsvendor::new(Perfect)),
+        || Box::new(Knative::default()),
+        || Box::new(Newsvendor::new(LastValue::default())),
+    ];
+    for make in makes {
+        let mut spec = site(Distribution::Exponential(800_000.0));
+        spec.task.start = Distribution::Exponential(60e6);
+        let known = Known::new(&load, 800_000.0);
+        let planned = Planned { planner: make(), truth: Some(&known) };
+        let span = load.span_us().unwrap();
+        let spread = Spread::new(steps.into_iter(), Random::new(3, 0, Purpose::Arrivals));
+        let arrivals = spread.map(|at_us| Arrival { at_us, site: 0, service_us: None });
+        let outcome = run(&[&spec], vec![planned], arrivals, span, Account::default(), 7).remove(0);
+        outcome.tally.check().unwrap();
+        let paid = outcome.usage.fargate.on_demand.of(Arch::Arm64).cpu_unit_ms as f64 / 1.024;
+        let ready = outcome.tally.slot_area as f64;
+        assert!(ready <= paid * 1.001, "what is ready is paid for: {ready} and not {paid}");
+    }
+}
+
+#[test]
 fn steps_are_replayed_as_they_are() {
     let steps = [(0, 400), (60, 0), (120, 1500)];
     let steps = steps.map(|(at, count)| Step { at_us: at * SECOND, us: 60 * SECOND, count });
