@@ -11,9 +11,9 @@ use predictor::replay::{
     arrivals::Step,
     compare::{Baseline, Bench, Mode, Part},
     distribution::Distribution,
-    engine::Account,
     load::Load,
     scenario::site,
+    site::Account,
 };
 
 const WORKLOAD: &str = "

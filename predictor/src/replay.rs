@@ -16,6 +16,7 @@ pub mod random;
 mod rate;
 pub mod scenario;
 pub mod series;
+pub mod site;
 pub mod tally;
 
 #[cfg(test)]

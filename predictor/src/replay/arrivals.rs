@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{engine::Arrival, random::Random};
+use super::{random::Random, site::Arrival};
 
 /// Requests that arrive in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

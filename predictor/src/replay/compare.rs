@@ -5,10 +5,10 @@ use policies::policy::Arch;
 
 use super::{
     arrivals::{Merged, Spread},
-    counts,
-    engine::{self, Account, Outcome, Planned, Site},
+    counts, engine,
     load::{Known, Load},
     random::{Purpose, Random},
+    site::{Account, Outcome, Planned, Site},
 };
 use crate::plan::{
     Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Predictive, Routing, Spock,

@@ -18,12 +18,12 @@ use policies::{cost::Usage, policy::ColdStart};
 
 use super::{
     distribution::{Distribution, normal_share},
-    engine::{Account, BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
     fargate::{Change, TaskId, Tasks},
     lambda::{Function, RESTORE_BILLED},
     load::Load,
     random::{Purpose, Random},
     series::Series,
+    site::{Account, BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
     tally::{Failed, SpillCause, Tally},
 };
 use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why, erlang};

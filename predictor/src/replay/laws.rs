@@ -16,11 +16,12 @@ use super::{
     arrivals::{Spread, Step},
     counts,
     distribution::Distribution,
-    engine::{Account, Arrival, Outcome, Planned, Site, run},
+    engine::run,
     fargate::TaskModel,
     lambda::FunctionModel,
     load::{Known, Load},
     random::{Purpose, Random},
+    site::{Account, Arrival, Outcome, Planned, Site},
 };
 use crate::plan::{
     Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Routing, Shape, StaticTasks,

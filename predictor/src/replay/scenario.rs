@@ -11,10 +11,10 @@ use policies::{
 
 use super::{
     distribution::{Distribution, Quantiles},
-    engine::Site,
     fargate::TaskModel,
     lambda::FunctionModel,
     load::Load,
+    site::Site,
 };
 use crate::plan::Shape;
 

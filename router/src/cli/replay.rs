@@ -23,8 +23,8 @@ use policies::{
 use predictor::replay::{
     compare::{Baseline, Bench, Mode, Part, Run},
     distribution::{Distribution, Quantiles},
-    engine::Account,
     scenario::site,
+    site::Account,
 };
 
 use self::files::Counts;

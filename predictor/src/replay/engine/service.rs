@@ -1,0 +1,244 @@
+//! One service while its load is replayed: its planner, lanes, queue and counts.
+
+use std::collections::VecDeque;
+
+use policies::{cost::Usage, decide::Lane, policy::Service};
+
+use super::super::{
+    fargate::Tasks,
+    lambda::{Function, Started},
+    random::{Purpose, Random},
+    series::Series,
+    site::{BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
+    tally::{Failed, SpillCause, Tally},
+};
+use super::event::{Event, Kind, of_task, token};
+use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) arrived_us: u64,
+    pub(super) service_us: u64,
+}
+
+/// A service while it runs.
+pub(super) struct Running<'a> {
+    pub(super) spec: &'a Site,
+    pub(super) service: Service,
+    pub(super) routing: Routing,
+    pub(super) planner: Box<dyn Planner + 'a>,
+    pub(super) truth: Option<&'a dyn Truth>,
+    pub(super) plan: Plan,
+    pub(super) tick_us: u64,
+    pub(super) next_tick: u64,
+    pub(super) history: History,
+    pub(super) function: Function,
+    pub(super) tasks: Tasks,
+    pub(super) queue: VecDeque<Waiting>,
+    /// Number of the request at the queue's front.
+    pub(super) front: u64,
+    pub(super) wait_us: u64,
+    pub(super) durations: Random,
+    pub(super) starts: Random,
+    pub(super) decisions: Random,
+    pub(super) arrived: u64,
+    pub(super) worked_us: u128,
+    pub(super) all_worked_us: u128,
+    pub(super) areas: (u128, u128),
+    pub(super) in_system: u64,
+    pub(super) in_system_at: u64,
+    pub(super) tally: Tally,
+    pub(super) series: Series,
+}
+
+impl<'a> Running<'a> {
+    pub(super) fn new(
+        spec: &'a Site,
+        number: usize,
+        Planned { planner, truth }: Planned<'a>,
+        (start_us, end_us): (u64, u64),
+        seed: u64,
+        mut later: impl FnMut(Event),
+    ) -> Self {
+        let routing = planner.routing();
+        let mut service = spec.service.clone();
+        match routing {
+            Routing::LambdaOnly => service.container = None,
+            Routing::ContainerOnly => service.lambda = None,
+            Routing::Hybrid => {}
+        }
+        let mut starts = Random::new(seed, number, Purpose::Starts);
+        let mut tasks = Tasks::new(spec.task.clone(), start_us);
+        let first = if service.container.is_none() { 0 } else { spec.first_tasks };
+        tasks.begin_with(start_us, first, &mut starts, |at_us, id, change| {
+            later(Event { at_us, token: of_task(change, number, id) });
+        });
+        let tick_us = planner.every_us();
+        let queue_us = u64::try_from(spec.route.timeouts.queue.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            spec,
+            service,
+            routing,
+            truth,
+            plan: Plan::tasks(first, Why::Fixed),
+            tick_us,
+            next_tick: start_us,
+            history: History::new(tick_us, (HISTORY_US / tick_us) as usize),
+            planner,
+            function: Function::new(spec.function.clone()),
+            tasks,
+            queue: VecDeque::new(),
+            front: 0,
+            wait_us: if routing == Routing::Hybrid { queue_us } else { BALANCER_WAIT_US },
+            durations: Random::new(seed, number, Purpose::Durations),
+            starts,
+            decisions: Random::new(seed, number, Purpose::Decisions),
+            arrived: 0,
+            worked_us: 0,
+            all_worked_us: 0,
+            areas: (0, 0),
+            in_system: 0,
+            in_system_at: start_us,
+            tally: Tally::default(),
+            series: Series::new(start_us, end_us),
+        }
+    }
+
+    /// Plans, and has what was planned.
+    pub(super) fn tick(
+        &mut self,
+        number: usize,
+        mut later: impl FnMut(Event),
+        on_lambda: &mut u32,
+    ) {
+        let now_us = self.next_tick;
+        self.next_tick += self.tick_us;
+        self.tasks.advance(now_us);
+        if self.tally.requests != 0 || self.history.demand().len() != 0 || self.arrived != 0 {
+            self.note_step();
+        }
+        let inputs = Inputs {
+            now_us,
+            history: &self.history,
+            ready: self.tasks.ready,
+            starting: self.tasks.starting,
+            busy: self.tasks.busy,
+            waiting: self.queue.len() as u32,
+            shape: &self.spec.shape,
+            truth: self.truth,
+        };
+        let plan = self.planner.plan(&inputs, &self.plan);
+        if self.routing != Routing::LambdaOnly {
+            self.set_tasks(number, now_us, plan.tasks, &mut later);
+        }
+        if self.routing != Routing::ContainerOnly {
+            self.function.provision(now_us, plan.provisioned);
+            for at_us in self.function.warm_up(now_us, plan.warm, &mut self.starts) {
+                if !self.function.is_reserved() {
+                    *on_lambda += 1;
+                }
+                later(Event { at_us, token: token(Kind::WarmUp, number, 0) });
+            }
+        }
+        self.plan = plan;
+        self.series.push(
+            now_us,
+            self.history.last(),
+            f64::from(self.tasks.ready * self.spec.task.slots),
+            f64::from(self.function.in_flight),
+        );
+    }
+
+    /// Adds the step that ends now to what the planner may look at.
+    pub(super) fn note_step(&mut self) {
+        self.all_worked_us += self.worked_us;
+        let mean_us = self.all_worked_us as f64 / (self.tally.requests.max(1)) as f64;
+        let step = self.tick_us as f64;
+        let demand = self.arrived as f64 * mean_us / step;
+        let (busy, slots) =
+            (self.tasks.busy_area - self.areas.0, self.tasks.slot_area - self.areas.1);
+        self.history.push(demand, busy as f64 / step, slots as f64 / step);
+        self.areas = (self.tasks.busy_area, self.tasks.slot_area);
+        self.arrived = 0;
+        self.worked_us = 0;
+    }
+
+    pub(super) fn set_tasks(
+        &mut self,
+        number: usize,
+        now_us: u64,
+        wanted: u32,
+        mut later: impl FnMut(Event),
+    ) {
+        let changed = self.tasks.set(now_us, wanted, &mut self.starts, |at_us, id, change| {
+            later(Event { at_us, token: of_task(change, number, id) });
+        });
+        self.tally.scaling_actions += u64::from(changed);
+        self.tally.most_tasks = self.tally.most_tasks.max(self.tasks.wanted());
+    }
+
+    pub(super) fn begin_in_container(&mut self, now_us: u64, waiting: Waiting) -> u64 {
+        let end_us = now_us + waiting.service_us;
+        self.tally.by_lane[Lane::Container.index()] += 1;
+        self.ends_well(end_us - waiting.arrived_us);
+        end_us
+    }
+
+    pub(super) fn began_on_lambda(&mut self, arrived_us: u64, started: &Started) {
+        self.tally.by_lane[Lane::Lambda.index()] += 1;
+        self.tally.cold += u64::from(started.cold_us != 0);
+        self.tally.cold_us += started.cold_us;
+        self.tally.most_on_lambda = self.tally.most_on_lambda.max(self.function.in_flight);
+        let latency_us = started.end_us - arrived_us;
+        if started.timed_out {
+            self.tally.latencies.add(latency_us);
+            self.tally.failed[Failed::FunctionTimeout.index()] += 1;
+        } else {
+            self.ends_well(latency_us);
+        }
+    }
+
+    pub(super) fn ends_well(&mut self, latency_us: u64) {
+        self.tally.latencies.add(latency_us);
+        self.tally.ok += 1;
+        self.tally.within_objective += u64::from(latency_us <= self.spec.objective_us);
+    }
+
+    pub(super) fn fail(&mut self, now_us: u64, arrived_us: u64, why: Failed) {
+        self.tally.latencies.add(now_us - arrived_us);
+        self.tally.failed[why.index()] += 1;
+        self.leave(now_us);
+    }
+
+    pub(super) fn spill(&mut self, cause: SpillCause) {
+        self.tally.spills[cause.index()] += 1;
+    }
+
+    pub(super) fn enter(&mut self, now_us: u64) {
+        self.in_system_until(now_us);
+        self.in_system += 1;
+    }
+
+    pub(super) fn leave(&mut self, now_us: u64) {
+        self.in_system_until(now_us);
+        self.in_system -= 1;
+    }
+
+    pub(super) fn in_system_until(&mut self, now_us: u64) {
+        let since = u128::from(now_us - self.in_system_at);
+        self.tally.in_system_area += u128::from(self.in_system) * since;
+        self.in_system_at = now_us;
+    }
+
+    pub(super) fn close(mut self, start_us: u64, end_us: u64) -> Outcome {
+        self.function.close(start_us, end_us, self.routing != Routing::ContainerOnly);
+        self.tasks.close(end_us);
+        self.tally.warm_ups = self.function.warm_ups;
+        self.tally.interruptions = self.tasks.interruptions;
+        self.tally.busy_area = self.tasks.busy_area;
+        self.tally.slot_area = self.tasks.slot_area;
+        let usage =
+            Usage { lambda: self.function.usage, fargate: self.tasks.usage, ..Usage::default() };
+        Outcome { tally: self.tally, usage, series: self.series }
+    }
+}
