@@ -29,8 +29,9 @@ impl StaticTasks {
 }
 
 impl Planner for StaticTasks {
-    fn plan(&mut self, _: &Inputs<'_>, _: &Plan) -> Plan {
-        Plan::tasks(self.tasks, Why::Fixed)
+    fn plan(&mut self, inputs: &Inputs<'_>, _: &Plan) -> Plan {
+        let (least, most) = (inputs.shape.min_tasks, inputs.shape.max_tasks);
+        Plan::tasks(self.tasks.min(most).max(least), Why::Fixed)
     }
 
     fn routing(&self) -> Routing {

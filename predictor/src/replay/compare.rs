@@ -127,8 +127,8 @@ pub struct Run {
     pub bill: Bill,
 }
 
-/// Tasks that Pacer itself runs on: two, in two zones, of half a vCPU and 1 GiB; one more of each for every 10,000 requests a
-/// second at the peak. Half a vCPU serves some 30,000 a second (tests/bench/proxy.py); a third of it is planned for.
+/// Tasks that Pacer itself runs on, of half a vCPU and 1 GiB: one for every 10,000 requests a second at the peak, and two at
+/// least, in two zones. Half a vCPU serves some 30,000 a second (tests/bench/proxy.py); a third of it is planned for.
 const OWN_TASK: TaskSize = TaskSize { arch: Arch::Arm64, cpu_units: 512, memory_mib: 1024 };
 const OWN_REQUESTS_PER_TASK: f64 = 10_000.0;
 

@@ -10,6 +10,8 @@
 //!   is cold if that has not happened within its idle lifetime: `exp(-crossings)`. The load that containers leave over is
 //!   less even than Poisson; `n` is taken as normal, of Riordan's variance.
 //!
+//! Warm-up invokes and provisioned concurrency are not reckoned: no planner orders them yet.
+//!
 //! [`super::engine`] knows none of these shortcuts; a test holds the two together.
 
 use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
@@ -192,7 +194,7 @@ impl<'a> Counts<'a> {
         let slots = (self.tasks.slot_area - begin) as f64 / us;
         self.sums.arrived += arrivals;
         let (carried, on_lambda) = match self.routing {
-            Routing::LambdaOnly => (0.0, self.send_to_lambda(until_us, us, arrivals, offered, 0.0)),
+            Routing::LambdaOnly => (0.0, self.send_to_lambda(us, arrivals, offered, 0.0)),
             Routing::ContainerOnly => (self.wait(us, arrivals, offered, slots), 0.0),
             Routing::Hybrid => {
                 let blocked = blocked(slots, offered);
@@ -203,7 +205,7 @@ impl<'a> Counts<'a> {
                     self.sums.slots_full += left_over;
                 }
                 self.sums.in_containers += arrivals - left_over;
-                let load = self.send_to_lambda(until_us, us, left_over, offered, slots);
+                let load = self.send_to_lambda(us, left_over, offered, slots);
                 (offered * (1.0 - blocked), load)
             }
         };
@@ -214,14 +216,7 @@ impl<'a> Counts<'a> {
     }
 
     /// Runs `arrivals` on Lambda, of a load `offered` to `slots` first; returns how many run at a time.
-    fn send_to_lambda(
-        &mut self,
-        now_us: u64,
-        us: f64,
-        arrivals: f64,
-        offered: f64,
-        slots: f64,
-    ) -> f64 {
+    fn send_to_lambda(&mut self, us: f64, arrivals: f64, offered: f64, slots: f64) -> f64 {
         let slowness = self.site.function.slowness;
         let all = arrivals * self.mean_us * slowness / us;
         let refused =
@@ -232,7 +227,7 @@ impl<'a> Counts<'a> {
         let mean = all * (1.0 - refused);
         // Riordan: of a load that finds its slots busy, the variance over the mean.
         let peakedness = (1.0 - mean + offered / (slots + 1.0 + mean - offered)).clamp(1.0, 10.0);
-        let cold = self.environments.step(now_us, taken, mean, mean * peakedness);
+        let cold = self.environments.step(taken, mean, mean * peakedness);
         self.sums.cold += cold;
         let most = (mean + 3.0 * (mean * peakedness).sqrt()).min(self.limit) as u32;
         self.tally.most_on_lambda = self.tally.most_on_lambda.max(most);
@@ -423,7 +418,7 @@ impl Environments {
     }
 
     /// Has `requests` run, `mean` at a time with `variance`; returns how many of them find a cold environment.
-    fn step(&mut self, _now_us: u64, requests: f64, mean: f64, variance: f64) -> f64 {
+    fn step(&mut self, requests: f64, mean: f64, variance: f64) -> f64 {
         if self.steps.len() == self.keep
             && let Some(gone) = self.steps.pop_front()
         {

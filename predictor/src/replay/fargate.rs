@@ -143,7 +143,7 @@ impl Tasks {
     pub(super) fn advance(&mut self, now_us: u64) {
         let since = u128::from(now_us - self.area_at);
         self.busy_area += u128::from(self.busy) * since;
-        self.slot_area += u128::from(self.ready * self.model.slots) * since;
+        self.slot_area += u128::from(self.ready) * u128::from(self.model.slots) * since;
         self.area_at = now_us;
     }
 
@@ -161,8 +161,8 @@ impl Tasks {
             later(at_us, id, Change::Ready);
             self.interrupt(at_us, id, random, &mut later);
         }
-        for _ in wanted..there {
-            self.give_up_one(now_us);
+        if wanted < there {
+            self.give_up_some(now_us, there - wanted);
         }
         there != wanted
     }
@@ -284,16 +284,19 @@ impl Tasks {
         true
     }
 
-    /// Gives up the task that costs least: one that is starting, else the one with the fewest requests.
-    fn give_up_one(&mut self, now_us: u64) {
+    /// Gives up `count` tasks, those that cost least: that are starting, the latest first, then with the fewest requests.
+    fn give_up_some(&mut self, now_us: u64, count: u32) {
         let order = |task: &Task| match task.state {
             State::Starting => Some((0, u64::MAX - task.paid_from_us)),
             State::Ready => Some((1 + task.busy, 0)),
             State::Draining | State::Gone => None,
         };
         let tasks = self.all.iter().enumerate();
-        let least = tasks.filter_map(|(place, task)| Some((order(task)?, place))).min();
-        if let Some((_, place)) = least {
+        let mut least: Vec<_> =
+            tasks.filter_map(|(place, task)| Some((order(task)?, place))).collect();
+        // In one go: one by one, a fall from many tasks to few would look at each of them each time.
+        least.sort_unstable();
+        for (_, place) in least.into_iter().take(count as usize) {
             self.give_up(now_us, place);
         }
     }

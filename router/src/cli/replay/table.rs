@@ -55,13 +55,13 @@ pub(super) fn table(
         let total = run.bill.total().as_usd();
         let _ = writeln!(
             out,
-            "  {:22} {:>10} {:>9} {:>9} {:>7} {:>6.2} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6}",
+            "  {:22} {:>10} {:>9} {:>9} {:>7} {:>6} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6}",
             run.baseline.as_str(),
             usd(total),
             usd(part(Group::Lambda)),
             usd(part(Group::Fargate)),
             usd(part(Group::Pacer)),
-            total / bound,
+            if bound <= 0.0 { "-".to_owned() } else { format!("{:.2}", total / bound) },
             time(tally.latencies.quantile_us(0.5)),
             time(tally.latencies.quantile_us(0.99)),
             share(tally.within_objective, tally),
