@@ -3,8 +3,8 @@
 //!     cargo run -p pacer-charts --example sample > sample.html
 
 use charts::{
-    Band, Block, Cell, Colour, Column, Curve, Curves, Grouped, Key, Lines, Page, Reference, Row,
-    Section, Series, Shape, Split, StackedBars, Stroke, Table, Tile, format,
+    Band, Block, Cell, Colour, Column, Curve, Curves, Goal, Grouped, Key, Lines, Page, Reference,
+    Row, Section, Series, Shape, Split, StackedBars, Stroke, Table, Tile, format,
 };
 
 /// 14 Nov 2026, 00:00 UTC.
@@ -121,7 +121,7 @@ fn launch() -> Section {
         title: "How long requests took".to_owned(),
         note: "Where nothing stands behind the containers, one request in twenty waits for tasks to start.".to_owned(),
         curves: PLANNERS.iter().enumerate().map(|(at, planner)| curve(at, planner)).collect(),
-        goal: Some(("goal at p99:".to_owned(), 3e6)),
+        goal: Some(Goal { name: "goal".to_owned(), quantile: 0.99, latency_us: 3e6 }),
     };
     let lanes = Split {
         title: "Where requests ran".to_owned(),
@@ -318,7 +318,12 @@ fn tracking(load: &[(u64, f64)]) -> Vec<(u64, f64)> {
 fn curve(at: usize, planner: &Planner) -> Curve {
     let tail = |quantile: f64| {
         let nines = -(1.0 - quantile).log10();
-        let body = planner.p50_us * ((nines - 0.3) * 1.32).exp();
+        let starts = if planner.on_lambda == 0.0 {
+            0.0
+        } else {
+            0.3 * planner.on_lambda * (nines - 1.0).clamp(0.0, 1.5)
+        };
+        let body = planner.p50_us * ((nines - 0.3) * (1.42 - 0.09 * (nines - 0.3)) + starts).exp();
         let waiting =
             (planner.p99_us / 2.6e6).max(1.0).ln() * ((nines - 1.1) / 0.9).clamp(0.0, 1.0);
         (body * waiting.exp()).min(61e6)

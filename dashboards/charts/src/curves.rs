@@ -65,8 +65,30 @@ pub struct Curves {
     pub note: String,
     /// The distributions; drawn in this order.
     pub curves: Vec<Curve>,
-    /// What was promised, in microseconds, and what that is called.
-    pub goal: Option<(String, f64)>,
+    /// What was promised.
+    pub goal: Option<Goal>,
+}
+
+/// What a curve is held to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// What it is called: `goal`.
+    pub name: String,
+    /// The share of the requests that it is about, from 0.5 to 0.9999; a curve keeps the goal if it is not above it there.
+    pub quantile: f64,
+    /// What they may take, in microseconds; if it is no number or not above zero it is not drawn, which is said.
+    pub latency_us: f64,
+}
+
+impl Goal {
+    fn told(&self) -> String {
+        format!(
+            "{} at {}: {}",
+            self.name,
+            scale::quantile_name(self.quantile),
+            duration_us(self.latency_us)
+        )
+    }
 }
 
 /// Where the axis is marked.
@@ -80,9 +102,12 @@ impl Curves {
         0.999_65, 0.999_75, 0.9998, 0.999_85, 0.9999,
     ];
 
-    fn goal(&self) -> Option<(&str, f64)> {
-        let (name, us) = self.goal.as_ref()?;
-        Some((name, scale::drawable(*us).filter(|us| 0.0 < *us)?))
+    fn goal(&self) -> Option<&Goal> {
+        let valid = |goal: &&Goal| {
+            let within = MARKS[0] <= goal.quantile && goal.quantile <= MARKS[4];
+            within && scale::drawable(goal.latency_us).is_some_and(|us| 0.0 < us)
+        };
+        self.goal.as_ref().filter(valid)
     }
 
     /// Counts what is no number, where there are requests enough to know.
@@ -106,8 +131,8 @@ impl Curves {
             let _ = write!(seen, "{}: p50 {}, p99 {}. ", curve.name, cells[0], cells[2]);
             numbers.push([curve.name.clone()].into_iter().chain(cells)).emphasis = curve.emphasis;
         }
-        if let Some((name, us)) = self.goal() {
-            let _ = write!(seen, "{name}: {}.", duration_us(us));
+        if let Some(goal) = self.goal() {
+            let _ = write!(seen, "{}.", goal.told());
         }
         About {
             title: &self.title,
@@ -133,7 +158,7 @@ impl Curves {
         let curves: Vec<(&Curve, Vec<(f64, f64)>)> =
             self.curves.iter().map(|curve| (curve, points(curve))).collect();
         let latencies = curves.iter().flat_map(|(_, points)| points.iter().map(|point| point.1));
-        let latencies = latencies.chain(self.goal().map(|(_, us)| us));
+        let latencies = latencies.chain(self.goal().map(|goal| goal.latency_us));
         let (low, high) =
             latencies.fold((f64::INFINITY, 0.0_f64), |(low, high), us| (low.min(us), high.max(us)));
         let axis = Latency::new(low, high, if size.is_phone() { 6 } else { 8 });
@@ -177,11 +202,10 @@ impl Curves {
             "share of requests that are as fast or faster; each step has ten times fewer slower ones"
         };
         svg.text("soft", (plot.x + plot.width / 2.0, plot.bottom() + 38.0), Anchor::Middle, told);
-        if let Some((name, us)) = self.goal() {
-            svg.line("reference", (plot.x, y(us)), (plot.right(), y(us)));
-            let told = format!("{name} {}", duration_us(us));
-            let above = if y(us) < plot.y + 18.0 { 16.0 } else { -6.0 };
-            svg.text("label", (plot.x + 6.0, y(us) + above), Anchor::Start, &told);
+        if let Some(goal) = self.goal() {
+            let at = (x(goal.quantile), y(goal.latency_us));
+            svg.line("reference", (plot.x, at.1), at);
+            svg.line("reference", at, (at.0, plot.bottom()));
         }
         // Those to look at above all others.
         let mut ends = vec![None; curves.len()];
@@ -203,6 +227,15 @@ impl Curves {
                 svg.told_path(&class, &path, &curve.name);
                 ends[number] = points.last().map(|(quantile, us)| (x(*quantile), y(*us)));
             }
+        }
+        if let Some(goal) = self.goal() {
+            let mut point = Path::default();
+            point.move_to((x(goal.quantile), y(goal.latency_us)));
+            point.dot();
+            svg.told_path("goal", &point, &goal.told());
+            let above = if y(goal.latency_us) < plot.y + 18.0 { 17.0 } else { -7.0 };
+            let at = (plot.x + 6.0, y(goal.latency_us) + above);
+            svg.text("label halo", at, Anchor::Start, &goal.told());
         }
         if !size.is_phone() {
             names_beside(svg, plot, &curves, &ends);

@@ -156,7 +156,8 @@ impl Figure {
         }
         if !about.is_empty {
             out.push_str("<details><summary>The numbers</summary>");
-            about.numbers.write(out);
+            // Named, as a reader may come to it from a list of the page's tables.
+            Table { caption: about.title.to_owned(), ..about.numbers }.write(out);
             out.push_str("</details>");
         }
         out.push_str("</figure>\n");

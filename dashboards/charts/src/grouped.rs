@@ -45,7 +45,6 @@ impl Grouped {
                 .map(|(key, told)| format!("{} {told}", key.name));
             let _ = write!(seen, "{}: {}. ", row.name, parts.collect::<Vec<_>>().join(", "));
         }
-        let entry = |(at, key): (usize, &'_ Key)| (at, key.colour);
         About {
             title: &self.title,
             note: &self.note,
@@ -54,10 +53,9 @@ impl Grouped {
                 .keys
                 .iter()
                 .enumerate()
-                .map(|(at, key)| (entry((at, key)), key))
-                .map(|((at, colour), key)| Entry {
+                .map(|(at, key)| Entry {
                     name: &key.name,
-                    colour,
+                    colour: key.colour,
                     swatch: Swatch::Point(at),
                 })
                 .collect(),
@@ -93,11 +91,7 @@ impl Grouped {
         let bottom = layout.plot.bottom();
         for tick in &axis.ticks {
             let label = (self.format)(*tick);
-            svg.line(
-                if *tick == 0.0 { "axis" } else { "grid" },
-                (x(*tick), layout.plot.y),
-                (x(*tick), bottom),
-            );
+            layout.across(svg, if *tick == 0.0 { "axis" } else { "grid" }, x(*tick));
             let half = text::width(&label, FONT) / 2.0;
             let at = x(*tick).max(half).min(size.width() - half);
             svg.text("soft", (at, bottom + 17.0), Anchor::Middle, &label);

@@ -47,7 +47,7 @@ mod thin;
 mod time;
 
 pub use colour::Colour;
-pub use curves::{Curve, Curves, Stroke};
+pub use curves::{Curve, Curves, Goal, Stroke};
 pub use figure::Figure;
 pub use format::Format;
 pub use grouped::Grouped;

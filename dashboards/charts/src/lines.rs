@@ -184,7 +184,8 @@ impl Lines {
             width: size.width() - left - right,
             height: if size.is_phone() { 190.0 } else { 250.0 },
         };
-        let height = plot.bottom() + 46.0;
+        // A second line of labels is only there where there are dates.
+        let height = plot.bottom() + if span.is_clock() { 42.0 } else { 25.0 };
         let canvas = Canvas { plot, span, axis: &axis };
 
         svg.text(

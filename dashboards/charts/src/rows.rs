@@ -79,7 +79,7 @@ pub(crate) fn numbers(keys: &[Key], rows: &[Row], format: Format, total: bool) -
         let mut cells = vec![row.name.clone()];
         cells.extend((0..keys.len()).map(|key| told(row, key, format)));
         if total {
-            cells.push(format(row.total(keys.len())));
+            cells.push(total_told(row, keys.len(), format));
         }
         table.push(cells).emphasis = row.emphasis;
     }
@@ -89,6 +89,12 @@ pub(crate) fn numbers(keys: &[Key], rows: &[Row], format: Format, total: bool) -
 /// Writes an amount, or that it is missing.
 pub(crate) fn told(row: &Row, key: usize, format: Format) -> String {
     row.amount(key).map_or_else(|| NONE.to_owned(), format)
+}
+
+/// Writes a row's sum; where an amount is missing there is none.
+pub(crate) fn total_told(row: &Row, keys: usize, format: Format) -> String {
+    let whole = (0..keys).all(|key| row.amount(key).is_some());
+    if whole { format(row.total(keys)) } else { NONE.to_owned() }
 }
 
 /// Between two columns of numbers.
@@ -143,6 +149,18 @@ impl Layout {
     pub(crate) fn bar(&self, row: usize) -> Area {
         let bottom = self.plot.y + self.pitch * (row + 1) as f64 - 6.0;
         Area { y: bottom - self.bar, height: self.bar, ..self.plot }
+    }
+
+    /// Draws a line across all bars; on a phone not through the names between them.
+    pub(crate) fn across(&self, svg: &mut Svg, class: &str, x: f64) {
+        if !self.size.is_phone() {
+            svg.line(class, (x, self.plot.y), (x, self.plot.bottom()));
+            return;
+        }
+        let rows = (self.plot.height / self.pitch).round() as usize;
+        for bar in (0..rows).map(|row| self.bar(row)) {
+            svg.line(class, (x, bar.y - 2.0), (x, bar.bottom() + 2.0));
+        }
     }
 
     /// Writes what stands above the numbers.

@@ -60,8 +60,8 @@ impl Linear {
     }
 }
 
-/// How many times the middle amount one may be and still be drawn whole: the middle one then has a fifth of the width.
-const BY_FAR: f64 = 5.0;
+/// How many times the middle amount one may be and still be drawn whole: the middle one then has a quarter of the width.
+const BY_FAR: f64 = 4.0;
 /// What is not much longer than the longest is drawn whole all the same: it would be cut for nothing.
 const NEARLY: f64 = 1.5;
 
@@ -249,7 +249,7 @@ mod tests {
             (&[538.0, 6982.0, 565.0, 390.0, 374.0, 393.0, 450.0, 410.0, 408.0], 565.0),
             (&[131.0, 949.0, 99.0, 57.0, 82.0, 63.0, 104.0, 107.0, 97.0], 131.0),
             (&[10.0, 20.0, 30.0], 30.0),
-            (&[10.0, 10.0, 49.0, 60.0], 60.0),
+            (&[10.0, 10.0, 39.0, 58.0], 58.0),
             (&[1.0, 1.0, 20.0], 1.0),
             (&[0.0, 0.0], 0.0),
             (&[], 0.0),

@@ -11,7 +11,7 @@ use crate::{
 
 /// Bars of 100 %, each of the same parts. Amounts may be counts or shares: only their proportion is shown.
 ///
-/// A part that is anything at all is at least two pixels wide: one failure in a thousand is to be seen.
+/// A part that is anything at all is at least three pixels wide: one failure in a thousand is to be seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     /// What is shown.
@@ -24,8 +24,8 @@ pub struct Split {
     pub rows: Vec<Row>,
 }
 
-/// What a part that is anything has at least, in pixels.
-const VISIBLE: f64 = 2.0;
+/// What a part that is anything has at least, in pixels: one of them is the border.
+const VISIBLE: f64 = 3.0;
 
 impl Split {
     /// Returns the rows as shares of one.
@@ -127,11 +127,13 @@ mod tests {
     fn what_is_anything_is_seen_and_all_of_it_is_the_width() {
         for (amounts, expected) in [
             (vec![0.5, 0.5, 0.0], [50.0, 50.0, 0.0]),
-            (vec![0.999, 0.0, 0.001], [98.0, 0.0, 2.0]),
+            (vec![0.999, 0.0, 0.001], [97.0, 0.0, 3.0]),
             (vec![0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
-            (vec![0.998, 0.001, 0.001], [96.0, 2.0, 2.0]),
+            (vec![0.998, 0.001, 0.001], [94.0, 3.0, 3.0]),
         ] {
-            assert_eq!(widths(&Row::new("row", amounts), 100.0), expected);
+            let widths = widths(&Row::new("row", amounts), 100.0);
+            let near = |(own, expected): (&f64, &f64)| (own - expected).abs() < 1e-9;
+            assert!(widths.iter().zip(&expected).all(near), "{widths:?}");
         }
     }
 

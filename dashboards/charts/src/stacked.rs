@@ -67,7 +67,8 @@ impl StackedBars {
         let mut seen = String::new();
         for (row, total) in self.rows.iter().zip(self.totals()) {
             let cut = if longest < total { " (cut off)" } else { "" };
-            let _ = write!(seen, "{}: {}{cut}. ", row.name, (self.format)(total));
+            let told = rows::total_told(row, self.keys.len(), self.format);
+            let _ = write!(seen, "{}: {told}{cut}. ", row.name);
         }
         if let Some((name, amount)) = self.reference() {
             let _ = write!(seen, "{name}: {}.", (self.format)(amount));
@@ -98,8 +99,8 @@ impl StackedBars {
 
     pub(crate) fn draw(&self, svg: &mut Svg, size: Size) -> f64 {
         let totals: Vec<f64> = self.totals().collect();
-        let numbers: Vec<Vec<String>> =
-            totals.iter().map(|total| vec![(self.format)(*total)]).collect();
+        let told = |row: &Row| vec![rows::total_told(row, self.keys.len(), self.format)];
+        let numbers: Vec<Vec<String>> = self.rows.iter().map(told).collect();
         let longest = self.longest();
         // Beyond the scale there would be nothing but the line.
         let reference =
@@ -116,11 +117,7 @@ impl StackedBars {
         }
         for tick in &axis.ticks {
             let label = (self.format)(*tick);
-            svg.line(
-                if *tick == 0.0 { "axis" } else { "grid" },
-                (x(*tick), plot.y),
-                (x(*tick), plot.bottom()),
-            );
+            layout.across(svg, if *tick == 0.0 { "axis" } else { "grid" }, x(*tick));
             let half = text::width(&label, FONT) / 2.0;
             let at = x(*tick).max(half).min(size.width() - half);
             svg.text("soft", (at, plot.bottom() + 17.0), Anchor::Middle, &label);
@@ -150,7 +147,7 @@ impl StackedBars {
             }
         }
         if let Some((name, amount)) = reference {
-            svg.line("reference", (x(amount), plot.y - 6.0), (x(amount), plot.bottom()));
+            layout.across(svg, "reference", x(amount));
             let told = format!("{name} {}", (self.format)(amount));
             let half = text::width(&told, FONT) / 2.0;
             let at = x(amount).max(half).min(size.width() - half);
