@@ -171,7 +171,7 @@ impl Layout {
         for (head, right) in heads.iter().zip(&self.columns) {
             svg.text(
                 "soft",
-                (*right, self.plot.y - 8.0),
+                (right - 4.0, self.plot.y - 8.0),
                 Anchor::End,
                 &text::shortened(head, FONT, 130.0),
             );

@@ -147,6 +147,8 @@ impl StackedBars {
             }
         }
         if let Some((name, amount)) = reference {
+            // Lighter below, or it would not be seen on dark bars.
+            layout.across(svg, "under", x(amount));
             layout.across(svg, "reference", x(amount));
             let told = format!("{name} {}", (self.format)(amount));
             let half = text::width(&told, FONT) / 2.0;
