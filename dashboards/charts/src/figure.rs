@@ -65,8 +65,8 @@ pub(crate) const FONT: f64 = 13.0;
 pub(crate) enum Swatch {
     /// A filled square.
     Fill,
-    /// A square of the translucent colour of bands and areas.
-    Wash,
+    /// A square of the translucent colour of areas and bands, as often as they lie on each other.
+    Wash(usize),
     /// A line, drawn as the class says: `solid`, `dash` or `dots`.
     Line(&'static str),
     /// A point of [`crate::grouped`].
@@ -180,10 +180,12 @@ fn legend(out: &mut String, about: &About<'_>) {
                 out,
                 "<rect class=\"fill {class}\" x=\"5\" width=\"12\" height=\"12\" rx=\"2\"/>"
             ),
-            Swatch::Wash => write!(
-                out,
-                "<rect class=\"wash {class}\" x=\"2\" width=\"18\" height=\"12\" rx=\"2\"/>"
-            ),
+            Swatch::Wash(times) => {
+                let wash = format!(
+                    "<rect class=\"wash {class}\" x=\"2\" width=\"18\" height=\"12\" rx=\"2\"/>"
+                );
+                write!(out, "{}", wash.repeat(*times))
+            }
             Swatch::Line(style) => {
                 write!(out, "<path class=\"line {style} {class}\" d=\"M1 6h20\"/>")
             }

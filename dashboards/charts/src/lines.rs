@@ -1,16 +1,19 @@
 //! How something went over time: load, what was held ready for it, and what was forecast.
 
+mod canvas;
+
 use std::fmt::Write;
+
+use self::canvas::Canvas;
 
 use crate::{
     colour::Colour,
     figure::{About, Entry, FONT, Size, Swatch},
     format::{Format, NONE},
     scale::{self, Linear},
-    svg::{Anchor, Area, Path, Svg},
+    svg::{Anchor, Area, Svg},
     table::{Column, Table},
     text,
-    thin::{Thinned, thin},
     time::Span,
 };
 
@@ -156,15 +159,14 @@ impl Lines {
             name: &series.name,
             colour: series.colour,
             swatch: match series.shape {
-                Shape::Area => Swatch::Wash,
+                Shape::Area => Swatch::Wash(1),
                 Shape::Line | Shape::Steps => Swatch::Line("solid"),
                 Shape::Dashed => Swatch::Line("dash"),
             },
         });
-        let bands = self.bands.iter().map(|band| Entry {
-            name: &band.name,
-            colour: band.colour,
-            swatch: Swatch::Wash,
+        let bands = self.bands.iter().enumerate().map(|(at, band)| {
+            let below = self.bands[..at].iter().filter(|below| below.colour == band.colour);
+            Entry { name: &band.name, colour: band.colour, swatch: Swatch::Wash(1 + below.count()) }
         });
         series.chain(bands).collect()
     }
@@ -248,119 +250,57 @@ impl Lines {
         }
     }
 
-    /// Lays places over the picture that tell when pointed at what is below them: the highest value of each series there.
+    /// Lays places over the picture that tell when pointed at what is below them: the highest value of each series there, and
+    /// from where to where a band goes.
     fn readouts(&self, svg: &mut Svg, canvas: &Canvas<'_>) {
         let Span { start_us, end_us } = canvas.span;
-        let mut highest = vec![vec![None::<f64>; self.series.len()]; READOUTS];
-        for (at, series) in self.series.iter().enumerate() {
+        let mut columns = vec![String::new(); READOUTS];
+        let column =
+            |at_us: u64| ((canvas.span.place(at_us) * READOUTS as f64) as usize).min(READOUTS - 1);
+        for series in &self.series {
+            let mut highest = [None::<f64>; READOUTS];
             for (at_us, value) in &series.points {
-                let column = (canvas.span.place(*at_us) * READOUTS as f64) as usize;
-                let own = &mut highest[column.min(READOUTS - 1)][at];
                 if let Some(value) = scale::drawable(*value) {
+                    let own = &mut highest[column(*at_us)];
                     *own = Some(own.map_or(value, |own| own.max(value)));
+                }
+            }
+            for (told, value) in columns.iter_mut().zip(highest) {
+                if let Some(value) = value {
+                    let _ = write!(told, " · {} {}", series.name, (self.format)(value));
+                }
+            }
+        }
+        for band in &self.bands {
+            let mut widest = [None::<(f64, f64)>; READOUTS];
+            for (at_us, lower, upper) in &band.points {
+                if let Some((lower, upper)) = scale::drawable(*lower).zip(scale::drawable(*upper)) {
+                    let own = &mut widest[column(*at_us)];
+                    *own = Some(
+                        own.map_or((lower, upper), |own| (own.0.min(lower), own.1.max(upper))),
+                    );
+                }
+            }
+            for (told, edges) in columns.iter_mut().zip(widest) {
+                if let Some((lower, upper)) = edges {
+                    let _ = write!(
+                        told,
+                        " · {}: {} to {}",
+                        band.name,
+                        (self.format)(lower),
+                        (self.format)(upper)
+                    );
                 }
             }
         }
         let width = canvas.plot.width / READOUTS as f64;
-        for (column, values) in highest.iter().enumerate() {
-            if values.iter().all(Option::is_none) {
-                continue;
-            }
-            let at_us =
-                start_us + ((end_us - start_us) as f64 / READOUTS as f64 * column as f64) as u64;
-            let mut told = canvas.span.moment(at_us.min(end_us));
-            for (series, value) in self.series.iter().zip(values) {
-                if let Some(value) = value {
-                    let _ = write!(told, " · {} {}", series.name, (self.format)(*value));
-                }
-            }
-            let area = Area { x: canvas.plot.x + width * column as f64, width, ..canvas.plot };
-            svg.told_rect("readout", area, &told);
+        for (number, values) in columns.iter().enumerate().filter(|(_, values)| !values.is_empty())
+        {
+            let into_us = ((end_us - start_us) as f64 / READOUTS as f64 * number as f64) as u64;
+            let moment = canvas.span.moment(start_us.saturating_add(into_us).min(end_us));
+            let area = Area { x: canvas.plot.x + width * number as f64, width, ..canvas.plot };
+            svg.told_rect("readout", area, &format!("{moment}{values}"));
         }
-    }
-}
-
-/// Where moments and values are.
-struct Canvas<'a> {
-    plot: Area,
-    span: Span,
-    axis: &'a Linear,
-}
-
-impl Canvas<'_> {
-    fn x(&self, at_us: u64) -> f64 {
-        self.plot.x + self.span.place(at_us) * self.plot.width
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        self.plot.bottom() - self.axis.place(value) * self.plot.height
-    }
-
-    fn thinned(&self, points: impl Iterator<Item = (u64, f64)>) -> Thinned {
-        let mut points: Vec<(u64, f64)> = points.collect();
-        points.sort_by_key(|point| point.0);
-        thin(points.into_iter().map(|(at_us, value)| (self.x(at_us), value)))
-    }
-
-    /// Draws a series, and returns how high it ends.
-    fn series(&self, svg: &mut Svg, series: &Series) -> Option<f64> {
-        let colour = series.colour.class();
-        let mut end = None;
-        for stretch in self.thinned(series.points.iter().copied()).stretches {
-            let mut corners: Vec<(f64, f64)> = Vec::with_capacity(stretch.len());
-            for (x, value) in stretch {
-                let y = self.y(value);
-                if let Some(last) = corners.last().filter(|_| series.shape == Shape::Steps) {
-                    corners.push((x, last.1));
-                }
-                corners.push((x, y));
-            }
-            let (Some(first), Some(last)) = (corners.first(), corners.last()) else { continue };
-            end = Some(last.1);
-            if series.shape == Shape::Area {
-                let zero = self.y(0.0);
-                let mut area = Path::default();
-                area.move_to((first.0, zero));
-                area.through(corners.iter().copied().chain([(last.0, zero)]));
-                area.close();
-                svg.path(&format!("wash {colour}"), &area);
-            }
-            let mut line = Path::default();
-            line.through(corners.iter().copied());
-            if corners.len() == 1 {
-                line.dot();
-            }
-            let style = match series.shape {
-                Shape::Area => "thin",
-                Shape::Line | Shape::Steps => "solid",
-                Shape::Dashed => "dash",
-            };
-            svg.path(&format!("line {style} {colour}"), &line);
-        }
-        end
-    }
-
-    /// Draws a band, and returns how high its middle ends.
-    fn band(&self, svg: &mut Svg, band: &Band) -> Option<f64> {
-        // Both or none: where one edge is missing, so is the band.
-        let both = |point: &(u64, f64, f64)| {
-            if (point.1 + point.2).is_finite() { *point } else { (point.0, f64::NAN, f64::NAN) }
-        };
-        let lower = self.thinned(band.points.iter().map(both).map(|point| (point.0, point.1)));
-        let upper = self.thinned(band.points.iter().map(both).map(|point| (point.0, point.2)));
-        let mut end = None;
-        for (lower, upper) in lower.stretches.iter().zip(&upper.stretches) {
-            let place = |(x, value): &(f64, f64)| (*x, self.y(*value));
-            let mut outline = Path::default();
-            outline.through(upper.iter().map(place).chain(lower.iter().rev().map(place)));
-            outline.close();
-            let line = if lower.len() == 1 { "line thin" } else { "band" };
-            svg.path(&format!("wash {line} {}", band.colour.class()), &outline);
-            if let (Some(lower), Some(upper)) = (lower.last(), upper.last()) {
-                end = Some(f64::midpoint(place(lower).1, place(upper).1));
-            }
-        }
-        end
     }
 }
 

@@ -292,6 +292,12 @@ fn a_peak_among_a_million_points_is_drawn_and_the_page_stays_small() {
     let sections = vec![Section { heading: "load".to_owned(), blocks: vec![lines.into()] }];
     let html = check(&Page { sections, ..Page::default() });
     assert!(html.len() < 100_000, "{}", html.len());
+    let told = html
+        .lines()
+        .flat_map(|line| line.split("<title>"))
+        .filter(|told| told.contains("load 500<"))
+        .count();
+    assert_eq!(told, 1, "whoever points at it reads it");
     // The scale ends at 500, so the peak is at the upper edge of the plot, 26 pixels down: more than 240 up from its neighbours.
     let screen = html.split_once("class=\"line thin blue\" d=\"").expect("a line").1;
     let screen = screen.split_once('"').expect("its end").0;
