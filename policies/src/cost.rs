@@ -27,4 +27,4 @@ pub use self::{
 const MIB_PER_GB: u128 = 1024;
 const MS_PER_HOUR: u128 = 3_600_000;
 /// Fargate sells 1,024ths of a vCPU.
-pub(crate) const UNITS_PER_VCPU: u128 = 1024;
+pub const UNITS_PER_VCPU: u128 = 1024;

@@ -341,7 +341,7 @@ fn classify(route: &Route, service: &Service, belief: &Belief, draw: u64) -> (Cl
 /// Returns the share of requests that count as marathons: `(p95 / bound - 0.8) / (1.25 - 0.8)`, at most 1, at least 0.
 ///
 /// With a bound of 1 s and a 95th percentile of 980 ms: (0.98 - 0.8) / 0.45 = 0.4, so 40 of 100 requests.
-pub(crate) fn marathon_share(p95_us: u32, bound: std::time::Duration) -> f64 {
+pub fn marathon_share(p95_us: u32, bound: std::time::Duration) -> f64 {
     let (low, high) = BORDER;
     let ratio = f64::from(p95_us) / (bound.as_secs_f64() * 1e6);
     ((ratio - low) / (high - low)).clamp(0.0, 1.0)

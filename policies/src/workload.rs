@@ -35,14 +35,14 @@ pub struct Scenario {
     pub name: String,
     /// Where it begins.
     pub place: Place,
-    /// The trace of arrivals.
-    pub trace: TraceFile,
+    /// The trace of arrivals; `None` only where traces are given apart from the file: see [`Assumptions`].
+    pub trace: Option<TraceFile>,
     /// Duration percentiles of each function of the trace (Azure Functions).
     pub profiles: Option<TraceFile>,
     /// What every count of the trace is multiplied by: 0.000001 to 1,000,000. Default 1.
     pub scale: f64,
-    /// How long a request takes in a container; `None` only with `profiles`. With `profiles`, it is that of functions
-    /// which have none there.
+    /// How long a request takes in a container; `None` only with `profiles`, or where traces are given apart. With
+    /// `profiles`, it is that of functions which have none there.
     pub service_time: Option<Distribution>,
     /// From a task asked for until its first probe is answered. Default log-normal, 60 s, cv 0.25.
     pub task_start: Distribution,
@@ -75,6 +75,34 @@ pub struct Scenario {
     /// The keys that nobody wrote, whose defaults hold, for a report to name: `task.vcpu`. Without those of which
     /// nothing is the default.
     pub assumed: Vec<&'static str>,
+}
+
+/// What is assumed of a policy's services, whose traces are given apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assumptions {
+    /// Scenarios, each of the service that is named like it.
+    scenarios: Vec<Scenario>,
+    /// What holds for all other services.
+    rest: Scenario,
+}
+
+impl Assumptions {
+    /// Returns what is assumed of the service `name`.
+    pub fn of(&self, name: &str) -> &Scenario {
+        self.scenarios.iter().find(|scenario| scenario.name == name).unwrap_or(&self.rest)
+    }
+
+    /// Returns the scenarios that the file has.
+    pub fn scenarios(&self) -> &[Scenario] {
+        &self.scenarios
+    }
+}
+
+impl Default for Assumptions {
+    /// Everything that is assumed where nothing is written.
+    fn default() -> Self {
+        load_assumptions("defaults", "version: 1\n").expect("a file may leave everything out")
+    }
 }
 
 /// A file that a scenario names.
@@ -155,20 +183,43 @@ impl TraceFile {
 ///
 /// All problems of the file, each with its line, field and fix.
 pub fn load(file: &str, text: &str) -> Result<Vec<Scenario>, Problems> {
+    let scenarios = read(file, text, Traces::Named)?.scenarios;
+    debug_assert!(!scenarios.is_empty(), "a file without scenarios has a problem");
+    Ok(scenarios)
+}
+
+/// Reads the workload file `text` for a policy's services, whose traces are given apart: a scenario is named like its
+/// service and needs neither a trace nor service times, and what `defaults` say holds for all other services.
+///
+/// # Errors
+///
+/// All problems of the file, each with its line, field and fix.
+pub fn load_assumptions(file: &str, text: &str) -> Result<Assumptions, Problems> {
+    read(file, text, Traces::Apart)
+}
+
+/// Where the traces are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traces {
+    /// Each scenario names its own.
+    Named,
+    /// They are given apart from the file.
+    Apart,
+}
+
+fn read(file: &str, text: &str, traces: Traces) -> Result<Assumptions, Problems> {
     let file: Arc<str> = file.into();
     let root = node::parse(&file, text).map_err(|problem| Problems(vec![problem]))?;
     let sink = Sink::default();
-    let scenarios = Fields::of(&root, String::new(), &sink).map_or(vec![], read_file);
+    let read = Fields::of(&root, String::new(), &sink).map(|fields| read_file(fields, traces));
     let problems = sink.into_problems(&[file.to_string()]);
-    if problems.is_empty() {
-        debug_assert!(!scenarios.is_empty(), "a file without scenarios has a problem");
-        Ok(scenarios)
-    } else {
-        Err(Problems(problems))
+    match read {
+        Some(assumptions) if problems.is_empty() => Ok(assumptions),
+        _ => Err(Problems(problems)),
     }
 }
 
-fn read_file(mut fields: Fields<'_, '_>) -> Vec<Scenario> {
+fn read_file(mut fields: Fields<'_, '_>, traces: Traces) -> Assumptions {
     let version = fields.value("version", scalar::VERSION);
     if version.is_none() && !fields.has_value("version") {
         let place = Place { line: 1, column: 1, ..fields.place.clone() };
@@ -188,28 +239,42 @@ fn read_file(mut fields: Fields<'_, '_>) -> Vec<Scenario> {
     for key in KEYS {
         fields.misplaced(key, "belongs in `defaults` or a scenario; move it there");
     }
-    let read = fields.each("scenarios", |fields| read_scenario(fields, &defaults));
-    if !fields.has_value("scenarios") || fields.list_is_empty("scenarios") {
+    let read = fields.each("scenarios", |fields| read_scenario(fields, &defaults, traces));
+    let any = fields.has_value("scenarios") && !fields.list_is_empty("scenarios");
+    if traces == Traces::Named && !any {
         fields.missing("scenarios", "write at least one, such as `- { name: api, trace: api.csv, service_time: { fixed: 200ms } }`");
     }
     unique(fields.sink, read.iter().filter_map(|(name, _)| name.as_ref()));
+    // Scenarios that name their traces stand for themselves: what they all mend in `defaults` is sound.
+    let rest = match traces {
+        Traces::Named => Level::default(),
+        Traces::Apart => defaults,
+    };
+    let rest = inherit::scenario("", &rest, &Level::default(), &fields);
     fields.done();
-    read.into_iter().filter_map(|(_, scenario)| scenario).collect()
+    let scenarios = read.into_iter().filter_map(|(_, scenario)| scenario).collect();
+    Assumptions { scenarios, rest }
 }
 
 /// Reads one scenario. Its name is returned apart, for it may be read where the rest may not.
 fn read_scenario(
     mut fields: Fields<'_, '_>,
     defaults: &Level,
+    traces: Traces,
 ) -> (Option<Written<String>>, Option<Scenario>) {
     let name = fields.value("name", read::NAME);
     if !fields.has_value("name") {
         fields.missing("name", "write one, for reports and for `--scenario`");
     }
     let own = Level::read(&mut fields);
-    let scenario = inherit::scenario(name.as_ref(), &own, defaults, &fields);
+    if traces == Traces::Named {
+        inherit::require(&own, defaults, &fields);
+    }
+    let known = name.as_ref().map(|name| &*name.value);
+    let scenario = inherit::scenario(known.unwrap_or_default(), &own, defaults, &fields);
     fields.done();
-    (name, scenario)
+    let complete = known.is_some() && (traces == Traces::Apart || scenario.trace.is_some());
+    (name, complete.then_some(scenario))
 }
 
 /// Notes names that more than one scenario has.

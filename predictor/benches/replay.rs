@@ -33,7 +33,7 @@ fn part(per_second: u64, minutes: u64) -> Part {
     let load = Load::new((0..minutes).map(step).collect());
     let time = scenario.service_time.as_ref().map(Distribution::from).expect("it is written");
     let site = site(&scenario, "declared", time, &load, PriceBook::fallback(), Terms::default());
-    Part { load, site }
+    Part { load: load.into(), work: None, site }
 }
 
 fn replay(criterion: &mut Criterion) {
@@ -45,6 +45,7 @@ fn replay(criterion: &mut Criterion) {
         group.sample_size(10).measurement_time(Duration::from_secs(8));
         let bench = Bench {
             parts: &parts,
+            requests: None,
             account: Account { concurrency: 10_000 },
             book: PriceBook::fallback(),
             terms: Terms::default(),

@@ -5,7 +5,13 @@
 //! quantiles are read. Buckets a fourth of an octave wide put a quantile within 19 % (2^(1/4)), which is enough to tell a
 //! sprinter from a marathon and keeps a profile at 85 counters.
 
+use std::time::Duration;
+
 use policies::decide::Belief;
+
+/// After how long an observation weighs half, in time during which its profile was in use: a deployment that changes how
+/// long requests take is mostly learned after two half-lives. Doubling it halves how much a belief wavers.
+pub const HALF_LIFE: Duration = Duration::from_mins(10);
 
 /// Buckets per doubling of the time.
 const PER_OCTAVE: u32 = 4;
@@ -33,6 +39,11 @@ impl<C> Histogram<C> {
     /// Returns the counter of a service time in microseconds.
     pub fn bucket(&self, us: u32) -> &C {
         &self.0[bucket_of(us)]
+    }
+
+    /// Returns the counter of a service time in microseconds, to be changed.
+    pub fn bucket_mut(&mut self, us: u32) -> &mut C {
+        &mut self.0[bucket_of(us)]
     }
 
     /// Iterates over the counters, shortest time first.

@@ -157,6 +157,8 @@ pub struct Request<'a> {
     pub duration_us: Option<u32>,
     /// Status that the client was sent.
     pub status: Option<u16>,
+    /// Address of the server that answered it; none for a Lambda function.
+    pub target: Option<&'a str>,
     /// Method of the request.
     pub method: Option<&'a str>,
     /// Host that was asked for, without a port.

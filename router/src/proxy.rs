@@ -44,7 +44,7 @@ use problem::Problem;
 use reply::Reply;
 use timer::Timer;
 
-pub(crate) use head::{REQUEST_ID, strip_trailers};
+pub(crate) use head::{REQUEST_ID, query_value, strip_trailers};
 pub(crate) use outbound::{HeaderList, Outbound};
 pub(crate) use reply::ResponseBody;
 
@@ -378,6 +378,11 @@ pub(crate) fn size_of(headers: &HeaderMap, uri: &Uri, route: &Route) -> u8 {
             headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok())
         }
     };
+    size_class(number)
+}
+
+/// Returns the power of two of a number as a request has it; 0 when it has none.
+pub(crate) fn size_class(number: Option<&str>) -> u8 {
     let number = number.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
     number.checked_ilog2().map_or(0, |log| (log as u8 + 1).min(SIZES as u8 - 1))
 }

@@ -27,6 +27,8 @@ const IDLE_LIFETIME: Duration = Duration::from_mins(10);
 const TIMEOUT: Duration = Duration::from_mins(15);
 /// Twice ECS's own quota of tasks per service: none in practice.
 const TASKS: TaskRange = TaskRange { min: 0, max: 10_000 };
+/// Slots of all tasks together: 10,000 tasks of a thousand requests, 80 MB of memory.
+const SLOTS_MAX: u32 = 10_000_000;
 /// AWS publishes no rate for Fargate: a task in twenty each hour is a guess on the high side.
 const SPOT: Spot = Spot { up_to: 0.0, interruptions_per_hour: 0.05 };
 /// Containers first: a free slot is already paid for.
@@ -59,13 +61,8 @@ impl<'l> Levels<'l> {
     }
 }
 
-/// Returns the scenario that `own` and `defaults` make, unless something is missing; notes that.
-pub(super) fn scenario(
-    name: Option<&Written<String>>,
-    own: &Level,
-    defaults: &Level,
-    fields: &Fields<'_, '_>,
-) -> Option<Scenario> {
+/// Notes what a scenario that is replayed by itself must have and neither level writes.
+pub(super) fn require(own: &Level, defaults: &Level, fields: &Fields<'_, '_>) {
     if !own.trace_written && !defaults.trace_written {
         fields.missing("trace", "write the path of a trace of arrivals");
     }
@@ -75,6 +72,15 @@ pub(super) fn scenario(
             "write how long requests take, such as `{ lognormal: { mean: 200ms, cv: 1 } }`, or `profiles`",
         );
     }
+}
+
+/// Returns the scenario that `own` and `defaults` make; notes what does not go together.
+pub(super) fn scenario(
+    name: &str,
+    own: &Level,
+    defaults: &Level,
+    fields: &Fields<'_, '_>,
+) -> Scenario {
     let mut levels = Levels { own, defaults, assumed: vec![] };
     let trace = levels.nearest(|level| level.trace.as_ref()).cloned();
     let profiles = levels.nearest(|level| level.profiles.as_ref()).cloned();
@@ -107,7 +113,7 @@ pub(super) fn scenario(
     let cap = |written: Option<&Written<Option<u32>>>| written.and_then(|written| written.value);
     let reserved_concurrency = cap(levels.nearest(|level| level.reserved_concurrency.as_ref()));
     let max_in_flight = cap(levels.nearest(|level| level.max_in_flight.as_ref()));
-    let tasks = tasks(&mut levels, fields.sink);
+    let tasks = tasks(&mut levels, requests_per_task, fields.sink);
     let spot = Spot {
         up_to: levels.or("spot.up_to", |level| level.spot_up_to.as_ref(), SPOT.up_to),
         interruptions_per_hour: levels.or(
@@ -117,10 +123,10 @@ pub(super) fn scenario(
         ),
     };
     let class = levels.or("class", |level| level.class.as_ref().map(|class| &class.value), CLASS);
-    Some(Scenario {
-        name: name?.value.clone(),
+    Scenario {
+        name: name.to_owned(),
         place: fields.place.clone(),
-        trace: trace?,
+        trace,
         profiles,
         scale,
         service_time,
@@ -139,11 +145,11 @@ pub(super) fn scenario(
         spot,
         class,
         assumed: levels.assumed,
-    })
+    }
 }
 
 /// Returns how many tasks there may be; notes when there is no such number.
-fn tasks(levels: &mut Levels<'_>, sink: &Sink) -> TaskRange {
+fn tasks(levels: &mut Levels<'_>, requests_per_task: u32, sink: &Sink) -> TaskRange {
     let (own, defaults) = (levels.own, levels.defaults);
     let mut bound = |key, get: fn(&Level) -> Option<&Written<u32>>, default| {
         let written = levels.nearest(get);
@@ -154,10 +160,22 @@ fn tasks(levels: &mut Levels<'_>, sink: &Sink) -> TaskRange {
     };
     let min: fn(&Level) -> Option<&Written<u32>> = |level| level.tasks_min.as_ref();
     let max: fn(&Level) -> Option<&Written<u32>> = |level| level.tasks_max.as_ref();
+    let fitting = SLOTS_MAX / requests_per_task.max(1);
     let range = TaskRange {
         min: bound("tasks.min", min, TASKS.min),
-        max: bound("tasks.max", max, TASKS.max),
+        max: bound("tasks.max", max, TASKS.max.min(fitting)),
     };
+    if let Some(written) = levels.nearest(max)
+        && fitting < range.max
+    {
+        written.problem(
+            sink,
+            format!(
+                "{} tasks of {requests_per_task} requests are more than {SLOTS_MAX} slots, the most that is reckoned with; write at most {fitting}",
+                range.max
+            ),
+        );
+    }
     if range.max < range.min {
         // Told where it was written last: at the scenario, if it writes either of them.
         let nearest = min(own).or(max(own)).or(min(defaults)).or(max(defaults));

@@ -60,9 +60,9 @@ fn loads_have_what_they_write_and_what_defaults_give() {
     assert_eq!(names, ["worldcup-api", "worldcup-engine", "taxi-smooth", "functions-mixed"]);
 
     let api = &loads[0];
-    assert_eq!(api.trace.path, "arrivals/wc98_1min_apr30_jun19.csv.gz");
+    assert_eq!(api.trace.as_ref().unwrap().path, "arrivals/wc98_1min_apr30_jun19.csv.gz");
     assert_eq!(
-        api.trace.problem("not found").to_string(),
+        api.trace.as_ref().unwrap().problem("not found").to_string(),
         "w.yaml:10:38 scenarios[0].trace: not found"
     );
     assert_eq!((api.place.line, api.place.column), (10, 5));
@@ -137,7 +137,7 @@ scenarios:
     )
     .unwrap();
     let [same, own] = &loads[..] else { panic!("two are written") };
-    assert_eq!(same.trace.field, "defaults.trace");
+    assert_eq!(same.trace.as_ref().unwrap().field, "defaults.trace");
     assert_eq!(same.task, Task { vcpu: 4.0, memory_mib: 8192, arch: Arch::X86_64 });
     assert_eq!(same.function_size().arch, Arch::X86_64);
     assert_eq!(
@@ -147,7 +147,7 @@ scenarios:
     assert_eq!((same.reserved_concurrency, same.max_in_flight), (Some(50), Some(40)));
     assert_eq!(same.class, Some(Class::Sprinter));
 
-    assert_eq!(own.trace.path, "other.csv");
+    assert_eq!(own.trace.as_ref().unwrap().path, "other.csv");
     let mean = Duration::from_secs(3);
     assert_eq!(own.service_time, Some(Distribution::Exponential { mean }));
     let time = Distribution::Fixed(Duration::from_secs(2));
@@ -435,4 +435,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_policys_services_have_what_is_written_for_them_and_the_rest_what_defaults_say() {
+    let text = "version: 1
+defaults: { lambda_speed: 1.5 }
+scenarios:
+  - { name: api, task_start: { fixed: 40s } }
+";
+    let assumptions = load_assumptions("w.yaml", text).unwrap();
+    let (api, other) = (assumptions.of("api"), assumptions.of("other"));
+    assert_eq!((api.lambda_speed, other.lambda_speed), (1.5, 1.5));
+    assert_eq!(api.task_start, Distribution::Fixed(Duration::from_secs(40)));
+    assert!(other.assumed.contains(&"task_start") && !api.assumed.contains(&"task_start"));
+    assert_eq!(api.trace, None);
+    assert_eq!(Assumptions::default().of("any").service_time, None);
+    // The same file is none to replay by itself.
+    assert!(wrong(text).contains("scenarios[0].trace: missing"), "{}", wrong(text));
+}
+
+#[test]
+fn slots_of_all_tasks_together_are_bounded() {
+    let told =
+        wrong_one("service_time: { fixed: 1s }\nrequests_per_task: 100000\ntasks: { max: 100000 }");
+    assert!(told.contains("more than 10000000 slots") && told.contains("at most 100"), "{told}");
+    let clamped = one("service_time: { fixed: 1s }\nrequests_per_task: 100000");
+    assert_eq!(clamped.tasks.max, 100);
 }

@@ -59,7 +59,7 @@ impl Planner for Predictive {
         let floor = (demand / slots).ceil() as u32;
         self.tracking.floor(floor);
         let plan = self.tracking.plan(inputs, previous);
-        let raised = previous.tasks < plan.tasks && plan.tasks == floor;
+        let raised = previous.tasks < plan.tasks && plan.tasks == floor.min(inputs.shape.max_tasks);
         Plan { why: if raised { Why::Forecast } else { plan.why }, ..plan }
     }
 

@@ -45,8 +45,8 @@ impl TargetTracking {
 
 impl Planner for TargetTracking {
     fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
-        let least = self.least.max(inputs.shape.min_tasks).max(1);
-        let most = inputs.shape.max_tasks.max(least);
+        let most = inputs.shape.max_tasks.max(1);
+        let least = self.least.max(inputs.shape.min_tasks).clamp(1, most);
         let held = previous.tasks.clamp(least, most);
         let minute = |ago: u64| inputs.history.utilisation(MINUTE_US, DELAY_US + ago * MINUTE_US);
         let minutes = |count: u64, is: &dyn Fn(f64) -> bool| {
@@ -81,5 +81,39 @@ impl Planner for TargetTracking {
 
     fn name(&self) -> &'static str {
         "target-tracking"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{History, Shape},
+        *,
+    };
+
+    #[test]
+    fn a_floor_above_the_most_is_the_most() {
+        let shape = Shape {
+            slots_per_task: 1,
+            break_even: 0.5,
+            start_us: MINUTE_US,
+            least_paid_us: MINUTE_US,
+            min_tasks: 0,
+            max_tasks: 5,
+        };
+        let history = History::new(MINUTE_US, 60);
+        let inputs = Inputs {
+            now_us: 0,
+            history: &history,
+            ready: 0,
+            starting: 0,
+            busy: 0,
+            waiting: 0,
+            shape: &shape,
+            truth: None,
+        };
+        let mut tracking = TargetTracking::new(0.7);
+        tracking.floor(40);
+        assert_eq!(tracking.plan(&inputs, &Plan::tasks(2, Why::Fixed)).tasks, 5);
     }
 }

@@ -113,7 +113,7 @@ impl<I: Iterator<Item = u64>> Iterator for Merged<I> {
             Some(next) => *least = Reverse((next, site)),
             None => drop(std::collections::binary_heap::PeekMut::pop(least)),
         }
-        Some(Arrival { at_us, site, service_us: None })
+        Some(Arrival::plain(at_us, site))
     }
 }
 

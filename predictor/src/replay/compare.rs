@@ -1,6 +1,8 @@
 //! One load under every planner, side by side.
 
-use policies::cost::{Bill, FargateUsage, FunctionSize, PriceBook, TaskSize, Terms};
+use std::{fmt, sync::Arc};
+
+use policies::cost::{Bill, FargateUsage, FunctionSize, PicoUsd, PriceBook, TaskSize, Terms};
 use policies::policy::Arch;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     counts, engine,
     load::{Known, Load},
     random::{Purpose, Random},
-    site::{Account, Outcome, Planned, Site},
+    site::{Account, Arrival, Outcome, Planned, Site},
 };
 use crate::plan::{
     Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Predictive, Routing, Spock,
@@ -67,11 +69,30 @@ impl Baseline {
         }
     }
 
+    /// Returns the baseline of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|baseline| baseline.as_str() == name)
+    }
+
+    /// Returns the planner of one service. A service of one lane stays there, whatever the baseline says of the other.
     fn planner(self, part: &Part, bench: &Bench<'_>) -> Box<dyn Planner> {
         let slots = part.site.shape.slots_per_task;
-        match self {
+        let (lambda, container) = part.lanes();
+        if !container {
+            return Box::new(LambdaOnly);
+        }
+        let possible = match self {
+            Self::BestStatic if !lambda => Self::StaticPeak,
+            Self::AllLambda | Self::Spock | Self::LastValueNewsvendor | Self::PerfectForecast
+                if !lambda =>
+            {
+                Self::TargetTracking
+            }
+            own => own,
+        };
+        match possible {
             Self::AllLambda => Box::new(LambdaOnly),
-            Self::StaticPeak => Box::new(StaticTasks::peak(part.peak_demand(), slots)),
+            Self::StaticPeak => Box::new(StaticTasks::peak(part.peak_demand(false), slots)),
             Self::BestStatic => Box::new(StaticTasks::hindsight(bench.best_static(part))),
             Self::TargetTracking => Box::new(TargetTracking::new(0.7)),
             Self::Knative => Box::new(Knative::default()),
@@ -93,12 +114,29 @@ pub enum Mode {
 }
 
 /// A service and its load.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Part {
     /// The load.
-    pub load: Load,
+    pub load: Arc<Load>,
+    /// Its service times by step, where each request's own is known.
+    pub work: Option<Work>,
     /// The service.
     pub site: Site,
+}
+
+/// Service times by step: microseconds in the place of counts.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// Of all requests.
+    pub all: Arc<Load>,
+    /// Of those that go to containers first when both lanes have room.
+    pub home: Arc<Load>,
+}
+
+/// Single requests, kept somewhere, to be read once for each run.
+pub trait Requests: fmt::Debug + Sync {
+    /// Iterates over them in order; their sites are places in [`Bench::parts`].
+    fn each(&self) -> Box<dyn Iterator<Item = Result<Arrival, String>> + '_>;
 }
 
 /// Services of one account with their loads, and what things cost.
@@ -106,6 +144,8 @@ pub struct Part {
 pub struct Bench<'a> {
     /// The services, at least one.
     pub parts: &'a [Part],
+    /// Their requests one by one, where a trace has them; else they are drawn from the loads.
+    pub requests: Option<&'a dyn Requests>,
     /// Limits of the account.
     pub account: Account,
     /// The prices.
@@ -125,6 +165,23 @@ pub struct Run {
     pub outcome: Outcome,
     /// What it cost.
     pub bill: Bill,
+    /// Each service by itself, in the order of [`Bench::parts`].
+    pub services: Vec<ServiceRun>,
+}
+
+/// What one service came to under one planner.
+#[derive(Debug, Clone)]
+pub struct ServiceRun {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Requests that arrived.
+    pub requests: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// 99th percentile of latency, in microseconds.
+    pub p99_us: f64,
+    /// What it cost by itself: without Pacer, and as if no other service used up the account's tiers.
+    pub cost: PicoUsd,
 }
 
 /// Tasks that Pacer itself runs on, of half a vCPU and 1 GiB: one for every 10,000 requests a second at the peak, and two at
@@ -132,17 +189,75 @@ pub struct Run {
 const OWN_TASK: TaskSize = TaskSize { arch: Arch::Arm64, cpu_units: 512, memory_mib: 1024 };
 const OWN_REQUESTS_PER_TASK: f64 = 10_000.0;
 
+const MINUTE_US: u64 = 60_000_000;
+
 /// Steps by which demand is told apart when the best number of tasks is looked for.
 const LEVELS: usize = 400;
 
 impl Part {
     fn known(&self) -> Known<'_> {
-        Known::new(&self.load, self.site.service_time.mean_us())
+        if let Some(work) = &self.work {
+            return Known::work(&work.home);
+        }
+        Known::new(&self.load, self.site.service_time.mean_us() * self.site.home_share())
     }
 
-    /// The highest demand of any step: busy slots.
-    fn peak_demand(&self) -> f64 {
-        self.load.peak_per_second() * self.site.service_time.mean_us() / 1e6
+    /// Whether it has a function, and containers.
+    fn lanes(&self) -> (bool, bool) {
+        (self.site.service.lambda.is_some(), self.site.service.container.is_some())
+    }
+
+    /// How long a request takes in a container on average, in microseconds.
+    fn mean_us(&self) -> f64 {
+        match &self.work {
+            Some(work) => work.all.total() as f64 / self.load.total().max(1) as f64,
+            None => self.site.service_time.mean_us(),
+        }
+    }
+
+    /// Busy slots on average, and for how many seconds: by the minute, or by the load's own steps if those are longer. With
+    /// `home` only those of requests which go to containers first.
+    fn demand(&self, home: bool) -> Vec<(f64, f64)> {
+        let (load, us) = match &self.work {
+            Some(work) if home => (&work.home, 1.0),
+            Some(work) => (&work.all, 1.0),
+            None => {
+                let share = if home { self.site.home_share() } else { 1.0 };
+                (&self.load, self.site.service_time.mean_us() * share)
+            }
+        };
+        let mut demand: Vec<(f64, f64)> = Vec::new();
+        let mut minute = None;
+        for step in load.steps() {
+            let busy_us = step.count as f64 * us;
+            if MINUTE_US <= step.us {
+                demand.push((busy_us / step.us as f64, step.us as f64 / 1e6));
+            } else if minute == Some(step.at_us / MINUTE_US)
+                && let Some(last) = demand.last_mut()
+            {
+                last.0 += busy_us / MINUTE_US as f64;
+            } else {
+                minute = Some(step.at_us / MINUTE_US);
+                demand.push((busy_us / MINUTE_US as f64, MINUTE_US as f64 / 1e6));
+            }
+        }
+        let span = load.span_us().map_or(0, |(start, end)| end - start);
+        let told: f64 = demand.iter().map(|(_, seconds)| seconds).sum();
+        // What no step tells of was empty.
+        demand.push((0.0, (span as f64 / 1e6 - told).max(0.0)));
+        demand
+    }
+
+    /// The highest demand of any minute: busy slots.
+    fn peak_demand(&self, home: bool) -> f64 {
+        self.demand(home).into_iter().map(|(demand, _)| demand).fold(0.0, f64::max)
+    }
+
+    /// Returns the same service with another number of slots a task; at least one.
+    #[must_use]
+    pub fn with_slots(&self, slots: u32, book: &PriceBook, terms: Terms) -> Self {
+        let site = self.site.with_slots(slots.max(1), &self.load, book, terms);
+        Self { site, ..self.clone() }
     }
 }
 
@@ -164,7 +279,20 @@ impl Bench<'_> {
         let outcomes = match mode {
             Mode::Events => {
                 let sites: Vec<_> = self.parts.iter().map(|part| &part.site).collect();
-                engine::run(&sites, planned, self.arrivals(), span, account, seed)
+                match self.requests {
+                    None => engine::run(&sites, planned, self.arrivals(), span, account, seed),
+                    Some(requests) => {
+                        let mut wrong = None;
+                        let arrivals = requests
+                            .each()
+                            .map_while(|next| next.map_err(|why| wrong = Some(why)).ok());
+                        let outcomes = engine::run(&sites, planned, arrivals, span, account, seed);
+                        if let Some(why) = wrong {
+                            return Err(why);
+                        }
+                        outcomes
+                    }
+                }
             }
             Mode::Counts => {
                 let parts = self.parts.iter().zip(planned).enumerate();
@@ -175,6 +303,7 @@ impl Bench<'_> {
                 parts.map(outcome).collect()
             }
         };
+        let mut services = Vec::with_capacity(self.parts.len());
         let mut all: Option<Outcome> = None;
         for (part, outcome) in self.parts.iter().zip(outcomes) {
             let told = |wrong| format!("{} {}: {wrong}", part.site.service.name, baseline.as_str());
@@ -182,6 +311,13 @@ impl Bench<'_> {
             if outcome.tally.requests != part.load.total() {
                 return Err(told("requests were lost".to_owned()));
             }
+            services.push(ServiceRun {
+                name: part.site.service.name.clone(),
+                requests: outcome.tally.requests,
+                failures: outcome.tally.failures(),
+                p99_us: outcome.tally.latencies.quantile_us(0.99),
+                cost: self.book.bill(&outcome.usage, span.1 - span.0, self.terms).total(),
+            });
             match &mut all {
                 Some(all) => all.add(&outcome),
                 None => all = Some(outcome),
@@ -196,20 +332,24 @@ impl Bench<'_> {
         if bill.total() != lines {
             return Err(format!("{}: the bill's items do not add up", baseline.as_str()));
         }
-        Ok(Run { baseline, outcome, bill })
+        Ok(Run { baseline, outcome, bill, services })
     }
 
     /// Returns what the load would cost at least, in USD, whoever plans: a relaxed bound.
     ///
     /// Each request needs its service time on one of the lanes. On Lambda that costs the function's memory for as long and the
     /// request itself; in a container at least the share of a task that one slot is, with every slot of every task always in
-    /// use. So no plan costs less than each request on the cheaper of the two: no starts, no lags, no idle slot, tasks in
-    /// fractions, and Pacer for nothing. Nothing reaches it.
+    /// use. So no plan that serves every request costs less than each request on the cheaper of the two: no starts, no lags, no idle slot, tasks in
+    /// fractions, as many on Spot as may be, and Pacer for nothing. Nothing that serves them all reaches it.
     pub fn lower_bound_usd(&self) -> f64 {
         let part = |part: &Part| {
-            let seconds = part.site.service_time.mean_us() / 1e6;
-            let container = self.slot_second_usd(&part.site) * seconds;
-            part.load.total() as f64 * container.min(self.lambda_request_usd(&part.site))
+            let container = self.slot_second_usd(&part.site) * part.mean_us() / 1e6;
+            let request = match part.lanes() {
+                (true, true) => container.min(self.lambda_request_usd(part)),
+                (true, false) => self.lambda_request_usd(part),
+                (false, _) => container,
+            };
+            part.load.total() as f64 * request
         };
         self.parts.iter().map(part).sum()
     }
@@ -248,15 +388,20 @@ impl Bench<'_> {
     fn slot_second_usd(&self, site: &Site) -> f64 {
         let mut usage = policies::cost::Usage::default();
         let ms = 1_000_000_000;
-        usage.fargate.add(site.task.size, false, ms);
+        let spot = (ms as f64 * site.task.spot) as u64;
+        usage.fargate.add(site.task.size, true, spot);
+        usage.fargate.add(site.task.size, false, ms - spot);
         let bill = self.book.bill(&usage, 0, self.terms);
         bill.total().as_usd() / (ms as f64 / 1000.0) / f64::from(site.task.slots)
     }
 
     /// What a request of mean length costs on Lambda, warm.
-    fn lambda_request_usd(&self, site: &Site) -> f64 {
+    fn lambda_request_usd(&self, part: &Part) -> f64 {
         let mut usage = policies::cost::Usage::default();
-        let ms = site.service_time.mean_us() * site.function.slowness / 1000.0 + 0.5;
+        let site = &part.site;
+        // Without a timeout the trace's own mean is more exact than that of the distribution that was made of it.
+        let capped = site.function.run_mean_us(&site.service_time);
+        let ms = capped.min(part.mean_us() * site.function.slowness) / 1000.0;
         let requests = 1_000_000;
         let size: FunctionSize = site.function.size;
         usage.lambda.add(size, requests, (ms * requests as f64) as u64);
@@ -266,28 +411,31 @@ impl Bench<'_> {
     /// Returns the number of tasks that, held all the time, with Lambda for what finds no room, costs least.
     fn best_static(&self, part: &Part) -> u32 {
         let site = &part.site;
-        let mean_s = site.service_time.mean_us() / 1e6;
-        let peak = part.peak_demand();
+        let mean_s = part.mean_us() / 1e6;
+        let peak = part.peak_demand(true);
         let mut seconds = vec![0.0; LEVELS + 1];
-        for step in part.load.steps() {
-            let demand = step.count as f64 * 1e6 / step.us.max(1) as f64 * mean_s;
+        for (demand, lasted) in part.demand(true) {
             let level = (demand / peak.max(1e-9) * LEVELS as f64).round() as usize;
-            seconds[level.min(LEVELS)] += step.us as f64 / 1e6;
+            seconds[level.min(LEVELS)] += lasted;
         }
         let slots = site.task.slots;
-        let (span_s, lambda) =
-            (seconds.iter().sum::<f64>(), self.lambda_request_usd(site) / mean_s.max(1e-9));
+        let least_paid_s = site.task.least_paid_us as f64 / 1e6;
+        let (span_s, lambda) = (
+            seconds.iter().sum::<f64>().max(least_paid_s),
+            self.lambda_request_usd(part) / mean_s.max(1e-9),
+        );
         let slot = self.slot_second_usd(site);
         let cost = |tasks: u32| {
             let levels = seconds.iter().enumerate().filter(|(_, seconds)| 0.0 < **seconds);
             let overflow = levels.map(|(level, seconds)| {
                 let demand = level as f64 / LEVELS as f64 * peak;
-                erlang::overflow(tasks * slots, demand) * seconds
+                erlang::overflow(tasks.saturating_mul(slots), demand) * seconds
             });
-            f64::from(tasks * slots) * slot * span_s + overflow.sum::<f64>() * lambda
+            f64::from(tasks) * f64::from(slots) * slot * span_s + overflow.sum::<f64>() * lambda
         };
         // It falls and then rises: the least is where the next one costs more.
-        let most = site.shape.max_tasks.min((peak / f64::from(slots)).ceil() as u32 * 2 + 1);
+        let needed = (peak / f64::from(slots)).ceil() as u32;
+        let most = site.shape.max_tasks.min(needed.saturating_mul(2).saturating_add(1));
         let (mut low, mut high) = (site.shape.min_tasks.min(most), most);
         while low < high {
             let middle = low.midpoint(high);

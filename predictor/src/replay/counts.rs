@@ -25,7 +25,7 @@ use super::{
     load::Load,
     random::{Purpose, Random},
     series::Series,
-    site::{Account, BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
+    site::{Account, BALANCER_WAIT_US, HISTORY_US, IDLE_US, Outcome, Planned, Site},
     tally::{Failed, SpillCause, Tally},
 };
 use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why, erlang};
@@ -45,11 +45,21 @@ pub fn run<'a>(
     let mut counts = Counts::new(site, planned, (start_us, end_us), account, seed);
     let mut now_us = start_us;
     let mut before = load.before(now_us);
+    let mut busy_us = start_us;
     while now_us < end_us {
+        if busy_us + IDLE_US <= now_us && counts.is_idle() {
+            let next_us = load.next_us(now_us).unwrap_or(end_us).min(end_us);
+            let ticks = next_us.saturating_sub(now_us + HISTORY_US) / counts.tick_us;
+            counts.skip(now_us, now_us + ticks * counts.tick_us);
+            now_us += ticks * counts.tick_us;
+        }
         let until_us = (now_us + counts.tick_us).min(end_us);
         counts.plan(now_us);
         let then = load.before(until_us);
         counts.step(now_us, until_us, then - before);
+        if before < then {
+            busy_us = until_us;
+        }
         (now_us, before) = (until_us, then);
     }
     counts.close(start_us, end_us, load.total())
@@ -61,6 +71,8 @@ struct Counts<'a> {
     planner: Box<dyn Planner + 'a>,
     truth: Option<&'a dyn Truth>,
     plan: Plan,
+    /// The last plan was that before it.
+    steady: bool,
     tick_us: u64,
     history: History,
     tasks: Tasks,
@@ -69,6 +81,12 @@ struct Counts<'a> {
     limit: f64,
     starts: Random,
     mean_us: f64,
+    /// How long a request runs on Lambda on average, the function's timeout being what it is.
+    run_us: f64,
+    /// Share of the requests on Lambda that lately found a cold environment.
+    cold_share: f64,
+    /// Share of the requests that go to containers first.
+    home: f64,
     /// Requests that wait in containers beyond what all slots can take, as in a fluid.
     backlog: f64,
     sums: Sums,
@@ -121,6 +139,7 @@ impl<'a> Counts<'a> {
             routing,
             truth,
             plan: Plan::tasks(first, Why::Fixed),
+            steady: false,
             tick_us,
             history: History::new(tick_us, (HISTORY_US / tick_us) as usize),
             planner,
@@ -130,6 +149,9 @@ impl<'a> Counts<'a> {
             limit: f64::from(reserved.min(cap)),
             starts,
             mean_us: site.service_time.mean_us(),
+            run_us: site.function.run_mean_us(&site.service_time),
+            cold_share: 0.0,
+            home: site.home_share(),
             backlog: 0.0,
             sums: Sums::default(),
             waits: super::latency::Latencies::default(),
@@ -138,6 +160,23 @@ impl<'a> Counts<'a> {
             busy_area: 0.0,
             slot_area: 0.0,
             series: Series::new(start_us, end_us),
+        }
+    }
+
+    /// Whether nothing waits, starts or changes.
+    fn is_idle(&self) -> bool {
+        self.steady && self.backlog <= 0.0 && self.changes.is_empty()
+    }
+
+    /// Goes on without planning: nothing is asked for.
+    fn skip(&mut self, from_us: u64, until_us: u64) {
+        if from_us < until_us {
+            let begin = self.tasks.slot_area;
+            self.tasks.advance(until_us);
+            let slots = (self.tasks.slot_area - begin) as f64;
+            self.slot_area += slots;
+            self.series.hold(from_us, until_us, slots / (until_us - from_us) as f64);
+            self.environments.clear();
         }
     }
 
@@ -154,7 +193,9 @@ impl<'a> Counts<'a> {
             shape: &self.site.shape,
             truth: self.truth,
         };
-        self.plan = self.planner.plan(&inputs, &self.plan);
+        let plan = self.planner.plan(&inputs, &self.plan);
+        self.steady = plan.tasks == self.plan.tasks;
+        self.plan = plan;
         if self.routing != Routing::LambdaOnly {
             let changes = &mut self.changes;
             let changed =
@@ -197,6 +238,8 @@ impl<'a> Counts<'a> {
             Routing::LambdaOnly => (0.0, self.send_to_lambda(us, arrivals, offered, 0.0)),
             Routing::ContainerOnly => (self.wait(us, arrivals, offered, slots), 0.0),
             Routing::Hybrid => {
+                let sprinters = arrivals * (1.0 - self.home);
+                let (arrivals, offered) = (arrivals - sprinters, offered * self.home);
                 let blocked = blocked(slots, offered);
                 let left_over = arrivals * blocked;
                 if slots < 1.0 {
@@ -205,20 +248,22 @@ impl<'a> Counts<'a> {
                     self.sums.slots_full += left_over;
                 }
                 self.sums.in_containers += arrivals - left_over;
-                let load = self.send_to_lambda(us, left_over, offered, slots);
+                let load = self.send_to_lambda(us, left_over + sprinters, offered, slots);
                 (offered * (1.0 - blocked), load)
             }
         };
+        let asked = if self.routing == Routing::Hybrid { offered * self.home } else { offered };
         self.busy_area += carried * us;
         self.slot_area += slots * us;
-        self.history.push(offered, carried, slots);
+        self.history.push(asked, carried, slots);
         self.series.push(from_us, offered, slots, on_lambda);
     }
 
     /// Runs `arrivals` on Lambda, of a load `offered` to `slots` first; returns how many run at a time.
     fn send_to_lambda(&mut self, us: f64, arrivals: f64, offered: f64, slots: f64) -> f64 {
-        let slowness = self.site.function.slowness;
-        let all = arrivals * self.mean_us * slowness / us;
+        // Environments that start hold concurrency too: as many as lately did.
+        let starting = self.cold_share * self.site.function.start.mean_us();
+        let all = arrivals * (self.run_us + starting) / us;
         let refused =
             if self.limit < all + 6.0 * all.sqrt() { blocked(self.limit, all) } else { 0.0 };
         self.sums.throttled += arrivals * refused;
@@ -229,6 +274,9 @@ impl<'a> Counts<'a> {
         let peakedness = (1.0 - mean + offered / (slots + 1.0 + mean - offered)).clamp(1.0, 10.0);
         let cold = self.environments.step(taken, mean, mean * peakedness);
         self.sums.cold += cold;
+        if 0.0 < taken {
+            self.cold_share = (cold / taken).min(1.0);
+        }
         let most = (mean + 3.0 * (mean * peakedness).sqrt()).min(self.limit) as u32;
         self.tally.most_on_lambda = self.tally.most_on_lambda.max(most);
         mean
@@ -288,12 +336,16 @@ impl<'a> Counts<'a> {
         let total = (sums.in_containers + sums.on_lambda).max(1e-9);
         let on_lambda = round(ok as f64 * sums.on_lambda / total).min(ok);
         let cold = round(sums.cold).min(on_lambda);
+        let model = &self.site.function;
+        let within = self.site.service_time.share_within(model.timeout_us as f64 / model.slowness);
+        let cut_off = round(on_lambda as f64 * (1.0 - within)).min(on_lambda);
         for (why, count) in failed {
             self.tally.failed[why.index()] = count;
         }
+        self.tally.failed[Failed::FunctionTimeout.index()] = cut_off;
         self.tally.failed[Failed::Refused.index()] += arrived - failures - ok;
         self.tally.requests = arrived;
-        self.tally.ok = ok;
+        self.tally.ok = ok - cut_off;
         self.tally.by_lane = [on_lambda, ok - on_lambda];
         self.tally.cold = cold;
         self.tally.spills[SpillCause::NoTasks.index()] = round(sums.no_tasks);
@@ -311,6 +363,7 @@ impl<'a> Counts<'a> {
     fn latencies(&mut self, failures: u64) {
         let [on_lambda, in_containers] = self.tally.by_lane;
         let slowness = self.site.function.slowness;
+        let timeout = self.site.function.timeout_us as f64;
         let objective = self.site.objective_us as f64;
         let cold = self.tally.cold;
         let starts: Vec<_> = (0..32)
@@ -322,9 +375,10 @@ impl<'a> Counts<'a> {
         let mut latencies = Spreader::default();
         for &us in &self.grid {
             let share = 1.0 / GRID as f64;
-            latencies.add(us * slowness, (on_lambda - cold) as f64 * share);
+            let run_us = (us * slowness).min(timeout);
+            latencies.add(run_us, (on_lambda - cold) as f64 * share);
             for start in &starts {
-                latencies.add(us.mul_add(slowness, *start), cold as f64 * share / 32.0);
+                latencies.add(run_us + start, cold as f64 * share / 32.0);
             }
             if waited <= 0.0 {
                 latencies.add(us, in_containers as f64 * share);
@@ -335,7 +389,10 @@ impl<'a> Counts<'a> {
         }
         self.tally.within_objective =
             latencies.within(objective).round().min(self.tally.ok as f64) as u64;
-        latencies.add(0.0, failures as f64);
+        // Who is refused is so at once; who gives up waiting does so at the end of the wait.
+        let timed_out = self.tally.failed[Failed::QueueTimeout.index()].min(failures);
+        latencies.add(BALANCER_WAIT_US as f64, timed_out as f64);
+        latencies.add(0.0, (failures - timed_out) as f64);
         self.tally.latencies = latencies.counted(self.tally.requests);
         self.tally.in_system_area = self.tally.latencies.sum_us();
         self.tally.cold_us = (cold as f64 * self.site.function.start.mean_us()) as u64;
@@ -345,7 +402,7 @@ impl<'a> Counts<'a> {
         let [on_lambda, _] = self.tally.by_lane;
         let model = &self.site.function;
         // Each run is rounded up to a millisecond: by half of one on average.
-        let run_ms = self.mean_us * model.slowness / 1000.0 + 0.5;
+        let run_ms = self.run_us / 1000.0 + 0.5;
         let snapstart = model.cold_start == ColdStart::SnapStart;
         let billed = if snapstart { RESTORE_BILLED } else { 1.0 };
         let start_ms = model.start.mean_us() * billed / 1000.0;
@@ -415,6 +472,12 @@ impl Environments {
     fn new(idle_us: u64, tick_us: u64) -> Self {
         let keep = (idle_us / tick_us).max(1) as usize;
         Self { crossings: Vec::new(), steps: VecDeque::new(), keep }
+    }
+
+    /// Forgets all of them: each has been idle for longer than it lives.
+    fn clear(&mut self) {
+        self.crossings.clear();
+        self.steps.clear();
     }
 
     /// Has `requests` run, `mean` at a time with `variance`; returns how many of them find a cold environment.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::random::Random;
+use super::{latency::Latencies, random::Random};
 
 /// A distribution of times, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +63,24 @@ impl Distribution {
         }
     }
 
+    /// Returns the mean in microseconds of its times when none may be longer than `most_us`.
+    pub fn mean_up_to_us(&self, most_us: f64) -> f64 {
+        match self {
+            Self::Fixed(us) => us.min(most_us),
+            Self::Exponential(mean) if *mean <= 0.0 => 0.0,
+            // The integral of exp(-t / m) from 0 to L.
+            Self::Exponential(mean) => -mean * (-most_us / mean).exp_m1(),
+            Self::Lognormal { .. } if most_us <= 0.0 => 0.0,
+            // Of a log-normal time, the part of the mean that lies below L is m Phi((ln L - mu - sigma^2) / sigma).
+            Self::Lognormal { mu, sigma } => {
+                let z = (most_us.ln() - mu) / sigma;
+                let longer = 1.0 - normal_share(z);
+                self.mean_us().mul_add(normal_share(z - sigma), most_us * longer)
+            }
+            Self::Quantiles(quantiles) => quantiles.mean_up_to(most_us),
+        }
+    }
+
     /// Returns its squared coefficient of variation: variance / mean^2.
     pub fn scv(&self) -> f64 {
         match self {
@@ -93,6 +111,21 @@ impl Distribution {
             Self::Lognormal { mu, sigma } => normal_share((us.ln() - mu) / sigma),
             Self::Quantiles(quantiles) => quantiles.share_within(us),
         }
+    }
+}
+
+impl From<&Latencies> for Distribution {
+    /// Makes a distribution of times that were counted: within each bucket they lie evenly.
+    fn from(counted: &Latencies) -> Self {
+        let all = counted.count() as f64;
+        let mut below = 0;
+        let mut points = Vec::new();
+        for ((from, until), count) in counted.buckets() {
+            points.push((below as f64 / all, from));
+            below += count;
+            points.push((below as f64 / all, until));
+        }
+        Quantiles::new(points).map_or(Self::Fixed(0.0), Self::Quantiles)
     }
 }
 
@@ -137,6 +170,16 @@ impl Quantiles {
 
     fn mean(&self) -> f64 {
         self.0.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum()
+    }
+
+    fn mean_up_to(&self, most: f64) -> f64 {
+        let piece = |pair: &[(f64, f64)]| {
+            let (share, a, b) = (pair[1].0 - pair[0].0, pair[0].1.min(most), pair[1].1);
+            // The part of the piece that stays below.
+            let below = if b <= most { 1.0 } else { ((most - a) / (b - a)).max(0.0) };
+            share * (below * f64::midpoint(a, b.min(most)) + (1.0 - below) * most)
+        };
+        self.0.windows(2).map(piece).sum()
     }
 
     fn scv(&self) -> f64 {
@@ -199,6 +242,40 @@ mod tests {
             assert!((mean / told.0 - 1.0).abs() < 0.02, "{distribution:?}: {mean}");
             assert!((scv - told.1).abs() < 0.06, "{distribution:?}: {scv} and not {}", told.1);
         }
+    }
+
+    #[test]
+    fn a_mean_of_times_that_are_cut_off_is_that_of_draws() {
+        let points = vec![(0.0, 10_000.0), (0.5, 50_000.0), (0.99, 200_000.0), (1.0, 900_000.0)];
+        for distribution in [
+            Distribution::Fixed(200_000.0),
+            Distribution::Exponential(200_000.0),
+            Distribution::lognormal(Duration::from_millis(200), 1.0),
+            Distribution::Quantiles(Quantiles::new(points).unwrap()),
+        ] {
+            let mut random = Random::new(7, 0, Purpose::Durations);
+            let draws: Vec<_> = (0..100_000).map(|_| distribution.draw(&mut random)).collect();
+            for most in [5_000, 60_000, 300_000, 10_000_000] {
+                let sum: u64 = draws.iter().map(|us| us.min(&most)).sum();
+                let mean = sum as f64 / draws.len() as f64;
+                let told = distribution.mean_up_to_us(most as f64);
+                assert!((told / mean - 1.0).abs() < 0.02, "{distribution:?} {most}: {told} {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_were_counted_are_drawn_as_they_came() {
+        let mut counted = Latencies::default();
+        for us in [100_u64, 20_000, 20_100, 900_000] {
+            counted.add_many(us, 25);
+        }
+        let told = Distribution::from(&counted);
+        assert!((told.mean_us() / counted.mean_us() - 1.0).abs() < 0.01);
+        for (q, us) in [(0.1, 100.0), (0.4, 20_000.0), (0.74, 20_100.0), (0.8, 900_000.0)] {
+            assert!((told.quantile_us(q) / us - 1.0).abs() < 0.02, "{q}: {}", told.quantile_us(q));
+        }
+        assert_eq!(Distribution::from(&Latencies::default()), Distribution::Fixed(0.0));
     }
 
     #[test]

@@ -6,10 +6,13 @@
 
 mod event;
 mod service;
+mod stream;
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use policies::decide::{ContainerState, Facts, LambdaState, Lane, LaneStates, Reason, decide};
+use policies::decide::{
+    Body, ContainerState, Facts, LambdaState, Lane, LaneStates, Reason, Refusal, decide,
+};
 
 pub use self::event::SITES_MAX;
 use self::{
@@ -19,7 +22,7 @@ use self::{
 use super::{
     fargate::{Change, TaskId},
     lambda::Throttle,
-    site::{Account, Arrival, Outcome, Planned, Site},
+    site::{Account, Arrival, HISTORY_US, IDLE_US, Outcome, Planned, Site},
     tally::{Failed, SpillCause},
 };
 
@@ -43,8 +46,13 @@ pub fn run<'a>(
         let later = |event| events.push(Reverse(event));
         Running::new(spec, number, planner, (start_us, end_us), seed, later)
     });
-    let mut engine =
-        Engine { sites: running.collect(), events, on_lambda: 0, concurrency: account.concurrency };
+    let mut engine = Engine {
+        sites: running.collect(),
+        events,
+        on_lambda: 0,
+        concurrency: account.concurrency,
+        busy_us: start_us,
+    };
     engine.run(arrivals, end_us);
     let sites = engine.sites.into_iter();
     sites.map(|site| site.close(start_us, end_us)).collect()
@@ -56,6 +64,8 @@ struct Engine<'a> {
     /// Requests on Lambda of all functions without a reservation of their own.
     on_lambda: u32,
     concurrency: u32,
+    /// When something last happened.
+    busy_us: u64,
 }
 
 impl Engine<'_> {
@@ -65,6 +75,9 @@ impl Engine<'_> {
             loop {
                 let next = self.events.peek().map_or(u64::MAX, |event| event.0.at_us);
                 if next_tick <= arrival.at_us && next_tick <= next {
+                    if self.busy_us + IDLE_US <= next_tick && next == u64::MAX {
+                        next_tick = self.skip(arrival.at_us);
+                    }
                     next_tick = self.tick(next_tick);
                 } else if next <= arrival.at_us
                     && let Some(Reverse(event)) = self.events.pop()
@@ -108,15 +121,25 @@ impl Engine<'_> {
         next
     }
 
+    /// Skips what planners would do until shortly before `until_us`, when something arrives again; returns the next tick.
+    fn skip(&mut self, until_us: u64) -> u64 {
+        for site in &mut self.sites {
+            site.skip(until_us.saturating_sub(HISTORY_US));
+        }
+        self.sites.iter().map(|site| site.next_tick).min().unwrap_or(u64::MAX)
+    }
+
     fn arrive(&mut self, arrival: Arrival) {
+        self.busy_us = arrival.at_us;
         let number = usize::from(arrival.site);
         let account_full = self.concurrency <= self.on_lambda;
         let site = &mut self.sites[number];
         let now_us = arrival.at_us;
-        let service_us =
-            arrival.service_us.unwrap_or_else(|| site.spec.service_time.draw(&mut site.durations));
-        site.arrived += 1;
-        site.worked_us += u128::from(service_us);
+        let stream = &mut site.streams[usize::from(arrival.stream)];
+        let service_us = match arrival.service_us {
+            Some(us) => u64::from(us),
+            None => stream.service_time.draw(&mut site.durations),
+        };
         site.tally.requests += 1;
         site.enter(now_us);
         let lanes = LaneStates {
@@ -127,24 +150,43 @@ impl Engine<'_> {
                 waiting: site.queue.len() as u32,
             },
         };
+        let facts = match arrival.event_bytes {
+            0 => Facts::PLAIN,
+            bytes => Facts { body: Body::Encoded(bytes.into()), ..Facts::PLAIN },
+        };
         let draw = site.decisions.bits();
-        let decision =
-            decide(&Facts::PLAIN, &site.spec.route, &site.service, &site.spec.belief, &lanes, draw);
+        let stream = &mut site.streams[usize::from(arrival.stream)];
+        stream.learn(now_us);
+        let belief = stream.belief();
+        let decision = decide(&facts, &stream.route, &site.service, belief, &lanes, draw);
         match decision.reason {
             Reason::SpillNoTasks => site.spill(SpillCause::NoTasks),
             Reason::SpillSlotsFull => site.spill(SpillCause::SlotsFull),
             Reason::SpillLambdaCapped | Reason::SpillLambdaDown => site.spill(SpillCause::Capped),
             _ => {}
         }
-        let waiting = Waiting { arrived_us: now_us, service_us };
+        // What is asked of containers first is what planners size them for.
+        let spilled = matches!(decision.reason, Reason::SpillNoTasks | Reason::SpillSlotsFull);
+        if decision.lane != Some(Lane::Lambda) || spilled {
+            site.asked(service_us);
+        }
+        let Arrival { stream, answer_bytes, .. } = arrival;
+        let waiting = Waiting { arrived_us: now_us, service_us, stream, answer_bytes };
         match decision.lane {
             Some(Lane::Container) => self.send_to_container(number, now_us, waiting),
             Some(Lane::Lambda) => {
                 let spill = decision.spill == Some(Lane::Container);
                 self.send_to_lambda(number, now_us, waiting, account_full, spill);
             }
-            // A service of containers alone, none of which is ready yet: a load balancer without targets answers 503.
-            None => site.fail(now_us, now_us, Failed::Refused),
+            None => site.fail(
+                now_us,
+                now_us,
+                match decision.refusal() {
+                    // Containers alone, none of which is ready yet: a load balancer without targets answers 503.
+                    Some(Refusal::Unavailable) | None => Failed::Refused,
+                    Some(Refusal::TooLarge | Refusal::NotPossible) => Failed::NotPossible,
+                },
+            ),
         }
     }
 
@@ -170,11 +212,12 @@ impl Engine<'_> {
         may_spill: bool,
     ) {
         let site = &mut self.sites[number];
+        let Waiting { service_us, answer_bytes, .. } = waiting;
         let started =
-            site.function.begin(now_us, waiting.service_us, account_full, &mut site.starts);
+            site.function.begin(now_us, service_us, answer_bytes, account_full, &mut site.starts);
         match started {
             Ok(started) => {
-                site.began_on_lambda(waiting.arrived_us, &started);
+                site.began_on_lambda(waiting, &started);
                 if !site.function.is_reserved() {
                     self.on_lambda += 1;
                 }
@@ -204,6 +247,7 @@ impl Engine<'_> {
 
     fn happen(&mut self, event: Event) {
         let now_us = event.at_us;
+        self.busy_us = now_us;
         let (kind, number, id) = event.what();
         let site = &mut self.sites[number];
         match kind {
@@ -273,7 +317,7 @@ impl Engine<'_> {
         site.front += 1;
         let capped =
             |lambda: &policies::policy::Lambda| lambda.max_in_flight <= site.function.in_flight;
-        let lambda = site.spec.route.lanes.lambda
+        let lambda = site.streams[usize::from(waiting.stream)].route.lanes.lambda
             && site.service.lambda.as_ref().is_some_and(|lambda| !capped(lambda));
         if lambda {
             site.spill(SpillCause::QueueTimeout);

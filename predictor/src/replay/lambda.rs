@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 
 use policies::{
     cost::{FunctionSize, LambdaUsage},
-    policy::ColdStart,
+    decide::LAMBDA_EVENT_MAX,
+    policy::{ColdStart, InvokeMode},
 };
 
-use super::{distribution::Distribution, random::Random, rate::Bucket};
+use super::{distribution::Distribution, random::Random, rate::Bucket, tally::Failed};
 
 /// New environments of a function that may be started at once, and each second after that: 1,000 in 10 s, refilled
 /// continuously (AWS Lambda developer guide, "Understanding Lambda function scaling").
@@ -41,6 +42,26 @@ pub struct FunctionModel {
     pub reserved: Option<u32>,
     /// Duration of a request here over its duration in a container.
     pub slowness: f64,
+    /// Largest body of an answer that it may give: see [`answer_bytes_max`].
+    pub answer_bytes_max: u64,
+}
+
+impl FunctionModel {
+    /// Returns how long a request runs here on average, in microseconds, of which `service_time` is the time in a container.
+    pub(super) fn run_mean_us(&self, service_time: &Distribution) -> f64 {
+        service_time.mean_up_to_us(self.timeout_us as f64 / self.slowness) * self.slowness
+    }
+}
+
+/// Returns the largest body of an answer, in bytes, of a function that is invoked so.
+///
+/// Buffered, the whole answer is a JSON object of at most 6 MB, in which a body that is no text stands as base64: 4.5 MB. A
+/// stream may have 200 MB (AWS Lambda quotas, November 2026).
+pub const fn answer_bytes_max(invoke: InvokeMode) -> u64 {
+    match invoke {
+        InvokeMode::Buffered => LAMBDA_EVENT_MAX / 4 * 3,
+        InvokeMode::Stream => 200 * 1024 * 1024,
+    }
 }
 
 /// Why Lambda did not take a request.
@@ -59,10 +80,12 @@ pub enum Throttle {
 pub(super) struct Started {
     /// When it ends.
     pub(super) end_us: u64,
-    /// What its start took; 0 on a warm environment.
-    pub(super) cold_us: u64,
-    /// The function's timeout cut it off.
-    pub(super) timed_out: bool,
+    /// How long it runs.
+    pub(super) run_us: u64,
+    /// What its start took; `None` on a warm environment.
+    pub(super) cold_us: Option<u64>,
+    /// The function's timeout cut it off, or its answer was too large.
+    pub(super) failed: Option<Failed>,
     /// It runs on provisioned concurrency.
     pub(super) provisioned: bool,
 }
@@ -113,16 +136,24 @@ impl Function {
         self.model.reserved.is_some()
     }
 
-    /// Begins a request that would take `service_us` in a container; `account_full` tells whether the account has no room.
+    /// Begins a request that would take `service_us` in a container and answers so many bytes; `account_full` tells whether
+    /// the account has no room.
     pub(super) fn begin(
         &mut self,
         now_us: u64,
         service_us: u64,
+        answer_bytes: u32,
         account_full: bool,
         random: &mut Random,
     ) -> Result<Started, Throttle> {
         let run_us = (service_us as f64 * self.model.slowness).round() as u64;
-        let timed_out = self.model.timeout_us <= run_us;
+        let failed = if self.model.timeout_us <= run_us {
+            Some(Failed::FunctionTimeout)
+        } else if self.model.answer_bytes_max < u64::from(answer_bytes) {
+            Some(Failed::AnswerTooLarge)
+        } else {
+            None
+        };
         let run_us = run_us.min(self.model.timeout_us);
         if self.provisioned_busy < self.provisioned {
             self.provisioned_busy += 1;
@@ -130,7 +161,7 @@ impl Function {
             self.provisioned_requests += 1;
             self.provisioned_billed_ms += run_us.div_ceil(1000);
             let end_us = now_us + run_us;
-            return Ok(Started { end_us, cold_us: 0, timed_out, provisioned: true });
+            return Ok(Started { end_us, run_us, cold_us: None, failed, provisioned: true });
         }
         if self.model.reserved.is_some_and(|reserved| reserved <= self.in_flight) {
             return Err(Throttle::Reserved);
@@ -138,11 +169,13 @@ impl Function {
         if account_full && self.model.reserved.is_none() {
             return Err(Throttle::Account);
         }
-        let (cold_us, billed_us) = self.environment(now_us, random)?;
+        let cold = self.environment(now_us, random)?;
+        let (waited_us, billed_us) = cold.unwrap_or_default();
         self.in_flight += 1;
         self.requests += 1;
         self.billed_ms += (billed_us + run_us).div_ceil(1000);
-        Ok(Started { end_us: now_us + cold_us + run_us, cold_us, timed_out, provisioned: false })
+        let (end_us, cold_us) = (now_us + waited_us + run_us, cold.map(|(cold_us, _)| cold_us));
+        Ok(Started { end_us, run_us, cold_us, failed, provisioned: false })
     }
 
     /// Ends a request.
@@ -214,16 +247,20 @@ impl Function {
         }
     }
 
-    /// Takes an idle environment or starts one: what the start takes, and what of it is billed.
-    fn environment(&mut self, now_us: u64, random: &mut Random) -> Result<(u64, u64), Throttle> {
+    /// Takes an idle environment or starts one: then it tells what that takes, and what of it is billed.
+    fn environment(
+        &mut self,
+        now_us: u64,
+        random: &mut Random,
+    ) -> Result<Option<(u64, u64)>, Throttle> {
         self.expire(now_us);
         if self.idle.pop_back().is_some() {
-            return Ok((0, 0));
+            return Ok(None);
         }
         if !self.rate.take(now_us) {
             return Err(Throttle::ScalingRate);
         }
-        Ok(self.cold(random))
+        Ok(Some(self.cold(random)))
     }
 
     fn cold(&mut self, random: &mut Random) -> (u64, u64) {

@@ -1,5 +1,7 @@
 //! How long requests took, as counts of a logarithmic scale.
 
+use std::fmt;
+
 /// Buckets to a doubling: within 1.1 % of the time.
 const PER_OCTAVE: u32 = 64;
 const SHIFT: u32 = PER_OCTAVE.trailing_zeros();
@@ -8,7 +10,7 @@ const SHIFT: u32 = PER_OCTAVE.trailing_zeros();
 const BUCKETS: usize = (40 * PER_OCTAVE) as usize;
 
 /// Latencies in microseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Latencies {
     counts: Box<[u64]>,
     count: u64,
@@ -18,6 +20,15 @@ pub struct Latencies {
 impl Default for Latencies {
     fn default() -> Self {
         Self { counts: vec![0; BUCKETS].into(), count: 0, sum_us: 0 }
+    }
+}
+
+impl fmt::Debug for Latencies {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Latencies")
+            .field("count", &self.count)
+            .field("sum_us", &self.sum_us)
+            .finish_non_exhaustive()
     }
 }
 

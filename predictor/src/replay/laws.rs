@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use policies::{
     cost::{FunctionSize, TaskSize},
-    decide::Belief,
+    decide::{Belief, Class},
     load::{MemorySource, load},
-    policy::{Arch, ColdStart},
+    policy::{Arch, ColdStart, InvokeMode},
 };
 
 use super::{
@@ -21,7 +21,8 @@ use super::{
     lambda::FunctionModel,
     load::{Known, Load},
     random::{Purpose, Random},
-    site::{Account, Arrival, Outcome, Planned, Site},
+    site::{Account, Arrival, Outcome, Planned, Site, Stream},
+    tally::Failed,
 };
 use crate::plan::{
     Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Routing, Shape, StaticTasks,
@@ -46,8 +47,11 @@ fn site(service_time: Distribution) -> Site {
     let task = TaskSize { arch: Arch::Arm64, cpu_units: 1024, memory_mib: 2048 };
     Site {
         service: loaded.policy.services[0].clone(),
-        route: loaded.policy.routes[0].clone(),
-        belief: Belief::default(),
+        streams: vec![Stream {
+            route: loaded.policy.routes[0].clone(),
+            belief: Belief::default(),
+            service_time: service_time.clone(),
+        }],
         service_time,
         function: FunctionModel {
             size,
@@ -57,6 +61,7 @@ fn site(service_time: Distribution) -> Site {
             timeout_us: 900 * SECOND,
             reserved: None,
             slowness: 1.0,
+            answer_bytes_max: u64::MAX,
         },
         task: TaskModel {
             size: task,
@@ -86,11 +91,7 @@ fn poisson(site: Site, planner: Box<dyn Planner>, rate: f64, seconds: u64) -> Ou
     let mut at = 0.0;
     let arrivals = std::iter::from_fn(move || {
         at += random.exponential() / rate * 1e6;
-        (at < (seconds * SECOND) as f64).then_some(Arrival {
-            at_us: at as u64,
-            site: 0,
-            service_us: None,
-        })
+        (at < (seconds * SECOND) as f64).then(|| Arrival::plain(at as u64, 0))
     });
     let sites = [site];
     let account = Account { concurrency: 1_000_000 };
@@ -193,7 +194,8 @@ fn what_is_not_started_in_time_waits_and_what_is_killed_fails() {
     let tally = &outcome.tally;
     // 20 tasks, one interruption an hour each, 27.8 hours.
     assert_close(tally.interruptions as f64, 556.0, 75.0, "interruptions");
-    assert!(0 < tally.failed[4] && tally.failed[4] < tally.interruptions, "{tally:?}");
+    let lost = tally.failed[Failed::TaskLost.index()];
+    assert!(0 < lost && lost < tally.interruptions, "{tally:?}");
 }
 
 /// Six hours of quiet, a ramp and a crowd.
@@ -236,7 +238,7 @@ fn counts_agree_with_events() {
         let span = load.span_us().unwrap();
         let spread =
             Spread::new(load.steps().iter().copied(), Random::new(7, 0, Purpose::Arrivals));
-        let arrivals = spread.map(|at_us| Arrival { at_us, site: 0, service_us: None });
+        let arrivals = spread.map(|at_us| Arrival::plain(at_us, 0));
         let sites = [spec];
         let account = Account { concurrency: 100_000 };
         let events = run(&[&sites[0]], vec![planned()], arrivals, span, account, 7).remove(0);
@@ -289,7 +291,7 @@ fn tasks_become_ready_in_order_also_while_nothing_arrives() {
         let planned = Planned { planner: make(), truth: Some(&known) };
         let span = load.span_us().unwrap();
         let spread = Spread::new(steps.into_iter(), Random::new(3, 0, Purpose::Arrivals));
-        let arrivals = spread.map(|at_us| Arrival { at_us, site: 0, service_us: None });
+        let arrivals = spread.map(|at_us| Arrival::plain(at_us, 0));
         let outcome = run(&[&spec], vec![planned], arrivals, span, Account::default(), 7).remove(0);
         outcome.tally.check().unwrap();
         let paid = outcome.usage.fargate.on_demand.of(Arch::Arm64).cpu_unit_ms as f64 / 1.024;
@@ -303,7 +305,8 @@ fn steps_are_replayed_as_they_are() {
     let steps = [(0, 400), (60, 0), (120, 1500)];
     let steps = steps.map(|(at, count)| Step { at_us: at * SECOND, us: 60 * SECOND, count });
     let spread = Spread::new(steps.into_iter(), Random::new(3, 0, Purpose::Arrivals));
-    let arrivals = spread.map(|at_us| Arrival { at_us, site: 0, service_us: Some(50_000) });
+    let arrivals =
+        spread.map(|at_us| Arrival { service_us: Some(50_000), ..Arrival::plain(at_us, 0) });
     let sites = [site(Distribution::Fixed(1.0))];
     let planners = vec![Planned { planner: Box::new(LambdaOnly), truth: None }];
     let outcome =
@@ -313,4 +316,122 @@ fn steps_are_replayed_as_they_are() {
     assert_eq!(outcome.usage.lambda.requests, 1900);
     let name: Arc<str> = sites[0].service.name.clone();
     assert_eq!(&*name, "s");
+}
+
+/// A burst, and another one four months later.
+fn rare() -> Load {
+    let burst =
+        |from| (0..60).map(move |n| Step { at_us: from + n * SECOND, us: SECOND, count: 20 });
+    Load::new(burst(0).chain(burst(120 * 86_400 * SECOND)).collect())
+}
+
+#[test]
+fn months_without_a_request_are_skipped_and_cost_what_they_cost() {
+    let load = rare();
+    let span = load.span_us().unwrap();
+    let kept = Site { first_tasks: 3, ..site(Distribution::Fixed(2e5)) };
+    let planner =
+        || Planned { planner: Box::new(StaticTasks::given(3, Routing::Hybrid)), truth: None };
+    let account = Account { concurrency: 1000 };
+    let arrivals = Spread::new(load.steps().iter().copied(), Random::new(1, 0, Purpose::Arrivals));
+    let followed = run(
+        &[&kept],
+        vec![planner()],
+        arrivals.map(|at_us| Arrival::plain(at_us, 0)),
+        span,
+        account,
+        7,
+    );
+    let counted = counts::run(&kept, planner(), &load, span, account, 7);
+    for outcome in [&followed[0], &counted] {
+        outcome.tally.check().unwrap();
+        let slots = outcome.tally.slot_area as f64 / (span.1 - span.0) as f64;
+        assert_close(slots, 3.0, 1e-6, "slots");
+        let points: Vec<_> = outcome.series.points().collect();
+        assert!(points.iter().all(|(_, point)| (point.slots() - 3.0).abs() < 1e-9));
+    }
+}
+
+/// Replays `load` on `spec` both ways under last value and newsvendor.
+fn both_ways(spec: &Site, load: &Load) -> [Outcome; 2] {
+    let planned = || Planned {
+        planner: Box::new(Newsvendor::new(LastValue::default())) as Box<dyn Planner>,
+        truth: None,
+    };
+    let span = load.span_us().unwrap();
+    let account = Account { concurrency: 100_000 };
+    let spread = Spread::new(load.steps().iter().copied(), Random::new(7, 0, Purpose::Arrivals));
+    let arrivals = spread.map(|at_us| Arrival::plain(at_us, 0));
+    let followed = run(&[spec], vec![planned()], arrivals, span, account, 7).remove(0);
+    let counted = counts::run(spec, planned(), load, span, account, 7);
+    followed.tally.check().unwrap();
+    counted.tally.check().unwrap();
+    [followed, counted]
+}
+
+fn with_class(mut spec: Site, class: Option<Class>) -> Site {
+    spec.streams[0].route.class = class;
+    spec
+}
+
+#[test]
+fn sprinters_ask_for_no_tasks() {
+    let spec = with_class(site(Distribution::Exponential(2e5)), Some(Class::Sprinter));
+    for outcome in both_ways(&spec, &day()) {
+        assert_eq!((outcome.tally.by_lane[1], outcome.tally.most_tasks), (0, 0));
+    }
+}
+
+#[test]
+fn a_class_is_learned_from_what_has_ended() {
+    // The prior says sprinter; each takes two seconds, twice the bound. All but the first ones go to containers.
+    let spec = with_class(site(Distribution::Fixed(2e6)), None);
+    let [followed, counted] = both_ways(&spec, &day());
+    let lambda =
+        |outcome: &Outcome| outcome.tally.by_lane[0] as f64 / outcome.tally.requests as f64;
+    assert_close(lambda(&followed), lambda(&counted), 0.03, "share on Lambda");
+    let declared = with_class(spec, Some(Class::Marathon));
+    assert_close(lambda(&followed), lambda(&both_ways(&declared, &day())[0]), 0.01, "learned");
+}
+
+#[test]
+fn what_lambda_cannot_carry_fails_there_and_nowhere_else() {
+    let plain = |at_us| Arrival::plain(at_us, 0);
+    let arrivals = [
+        Arrival { event_bytes: 7 << 20, ..plain(1) },
+        Arrival { answer_bytes: 5 << 20, ..plain(2) },
+        Arrival { service_us: Some(900_000_000), ..plain(3) },
+        plain(4),
+    ];
+    let mut spec = site(Distribution::Fixed(1e5));
+    spec.function.answer_bytes_max = super::lambda::answer_bytes_max(InvokeMode::Buffered);
+    spec.task.slots = 4;
+    spec.first_tasks = 1;
+    let failed = |planner: Box<dyn Planner>| {
+        let planned = Planned { planner, truth: None };
+        let span = (0, 2_000 * SECOND);
+        let arrivals = arrivals.into_iter();
+        let outcome = run(&[&spec], vec![planned], arrivals, span, Account::default(), 7).remove(0);
+        outcome.tally.check().unwrap();
+        Failed::ALL.into_iter().filter(|why| outcome.tally.failed[why.index()] == 1).collect()
+    };
+    let on_lambda: Vec<_> = failed(Box::new(LambdaOnly));
+    assert_eq!(on_lambda, [Failed::FunctionTimeout, Failed::NotPossible, Failed::AnswerTooLarge]);
+    let in_containers: Vec<_> = failed(Box::new(StaticTasks::given(1, Routing::ContainerOnly)));
+    assert_eq!(in_containers, []);
+}
+
+#[test]
+fn a_functions_timeout_is_reckoned_both_ways() {
+    let mut spec = with_class(site(Distribution::Exponential(4e6)), Some(Class::Sprinter));
+    spec.function.timeout_us = 6 * SECOND;
+    let [followed, counted] = both_ways(&spec, &day());
+    let share = |outcome: &Outcome| {
+        let cut_off = outcome.tally.failed[Failed::FunctionTimeout.index()];
+        cut_off as f64 / outcome.tally.requests as f64
+    };
+    assert_close(share(&followed), (-1.5_f64).exp(), 0.01, "cut off");
+    assert_close(share(&counted), (-1.5_f64).exp(), 0.001, "cut off");
+    let billed = |outcome: &Outcome| *outcome.usage.lambda.mb_ms.of(Arch::Arm64) as f64;
+    assert_close(billed(&counted) / billed(&followed), 1.0, 0.01, "billed");
 }

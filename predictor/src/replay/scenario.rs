@@ -1,20 +1,21 @@
-//! A scenario of a workload file as a service to replay.
+//! Services to replay: those of a workload file's scenarios, and those of a policy.
 
 use std::time::Duration;
 
 use policies::{
-    cost::{PriceBook, Terms},
+    cost::{FunctionSize, PriceBook, TaskSize, Terms, UNITS_PER_VCPU},
     decide::Belief,
     load::{MemorySource, load},
+    policy::Service,
     workload::{self, Scenario},
 };
 
 use super::{
     distribution::{Distribution, Quantiles},
     fargate::TaskModel,
-    lambda::FunctionModel,
+    lambda::{FunctionModel, answer_bytes_max},
     load::Load,
-    site::Site,
+    site::{Site, Stream},
 };
 use crate::plan::Shape;
 
@@ -46,53 +47,123 @@ pub fn site(
     terms: Terms,
 ) -> Site {
     let policy = policy(scenario);
-    let (function, task) = (scenario.function_size(), scenario.task_size());
-    let start = Distribution::from(&scenario.task_start);
-    let mean = Duration::from_secs_f64(service_time.mean_us() / 1e6);
-    let slots = scenario.requests_per_task;
+    let mut service = policy.services[0].clone();
+    service.name = name.into();
+    let stream = Stream {
+        route: policy.routes[0].clone(),
+        belief: Belief::default(),
+        service_time: service_time.clone(),
+    };
+    let mut site = of_service(&service, vec![stream], service_time, scenario, load, book, terms);
+    // A policy's sizes come in the steps that AWS sells; a scenario's may be any.
+    site.function.size = scenario.function_size();
+    site.function.cold_start = scenario.cold_start.kind;
+    site.task.size = scenario.task_size();
+    site.objective_us = micros(scenario.objective.p99.unwrap_or(OBJECTIVE));
+    site.price(book, terms);
+    site
+}
+
+/// Makes a site of a policy's service; what a policy does not say of it comes from `assumed`.
+pub fn of_service(
+    service: &Service,
+    streams: Vec<Stream>,
+    service_time: Distribution,
+    assumed: &Scenario,
+    load: &Load,
+    book: &PriceBook,
+    terms: Terms,
+) -> Site {
+    let lambda = service.lambda.as_ref();
+    let container = service.container.as_ref();
+    let start = Distribution::from(&assumed.task_start);
+    let slots = container.map_or(1, |container| container.requests_per_task);
     let least_paid_us = book.fargate.minimum_seconds * 1_000_000;
     let shape = Shape {
         slots_per_task: slots,
-        break_even: book.break_even_utilisation(function, task, false, slots, mean, terms),
+        break_even: 0.0,
         start_us: start.quantile_us(0.95) as u64,
         least_paid_us,
-        min_tasks: scenario.tasks.min,
-        max_tasks: scenario.tasks.max,
+        min_tasks: assumed.tasks.min,
+        max_tasks: assumed.tasks.max.max(assumed.tasks.min),
     };
-    // What is running when the load begins fits its first step, at 70 %, under every planner.
-    let first = load.steps().first();
-    let demand = first
-        .map_or(0.0, |step| step.count as f64 / step.us.max(1) as f64 * service_time.mean_us());
-    let first_tasks = (demand / f64::from(slots) / 0.7).ceil() as u32;
-    let mut service = policy.services[0].clone();
-    service.name = name.into();
-    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    Site {
-        service,
-        route: policy.routes[0].clone(),
-        belief: Belief::default(),
-        service_time,
+    let mut site = Site {
+        service: service.clone(),
+        streams,
         function: FunctionModel {
-            size: function,
-            cold_start: scenario.cold_start.kind,
-            start: (&scenario.cold_start.time).into(),
-            idle_us: us(scenario.idle_lifetime),
-            timeout_us: us(scenario.timeout),
-            reserved: scenario.reserved_concurrency,
-            slowness: scenario.lambda_speed,
+            size: lambda.map_or(assumed.function_size(), |lambda| FunctionSize {
+                arch: lambda.arch,
+                memory_mib: lambda.memory_mib,
+            }),
+            cold_start: lambda.map_or(assumed.cold_start.kind, |lambda| lambda.cold_start),
+            start: (&assumed.cold_start.time).into(),
+            idle_us: micros(assumed.idle_lifetime),
+            timeout_us: micros(lambda.map_or(assumed.timeout, |lambda| lambda.timeout)),
+            reserved: assumed.reserved_concurrency,
+            slowness: assumed.lambda_speed,
+            answer_bytes_max: answer_bytes_max(
+                lambda.map(|lambda| lambda.invoke).unwrap_or_default(),
+            ),
         },
         task: TaskModel {
-            size: task,
+            size: container.map_or(assumed.task_size(), |container| TaskSize {
+                arch: container.arch,
+                cpu_units: (container.vcpu * UNITS_PER_VCPU as f64).round() as u32,
+                memory_mib: container.memory_mib,
+            }),
             slots,
             start,
             least_paid_us,
-            spot: scenario.spot.up_to,
-            interruptions_per_hour: scenario.spot.interruptions_per_hour,
+            spot: assumed.spot.up_to,
+            interruptions_per_hour: assumed.spot.interruptions_per_hour,
         },
-        first_tasks: first_tasks.clamp(shape.min_tasks, shape.max_tasks.max(shape.min_tasks)),
+        first_tasks: first_tasks(load, service_time.mean_us(), slots, &shape),
         shape,
-        objective_us: us(scenario.objective.p99.unwrap_or(OBJECTIVE)),
+        service_time,
+        objective_us: micros(service.objective.p99.unwrap_or(OBJECTIVE)),
+    };
+    site.price(book, terms);
+    site
+}
+
+impl Site {
+    /// Returns the same service with another number of slots a task.
+    #[must_use]
+    pub fn with_slots(&self, slots: u32, load: &Load, book: &PriceBook, terms: Terms) -> Self {
+        let mut site = self.clone();
+        site.task.slots = slots;
+        site.shape.slots_per_task = slots;
+        site.first_tasks = first_tasks(load, self.service_time.mean_us(), slots, &site.shape);
+        if let Some(container) = &mut site.service.container {
+            container.requests_per_task = slots;
+        }
+        site.price(book, terms);
+        site
     }
+
+    /// Works out what depends on prices.
+    fn price(&mut self, book: &PriceBook, terms: Terms) {
+        let (function, task) = (self.function.size, self.task.size);
+        let slowness = self.function.slowness;
+        // The formula takes a request to be as long on either lane: c d / (g m d + f). With a duration of s d on Lambda it is
+        // c d / (g m s d + f), which is the formula's value at s d over s.
+        let mean = Duration::from_secs_f64(self.service_time.mean_us() * slowness / 1e6);
+        let slots = self.task.slots;
+        let even = book.break_even_utilisation(function, task, false, slots, mean, terms);
+        self.shape.break_even = even / slowness;
+    }
+}
+
+/// Returns how many tasks run when the load begins, under every planner: those that its first step fills to 70 %.
+fn first_tasks(load: &Load, mean_us: f64, slots: u32, shape: &Shape) -> u32 {
+    let step = load.steps().first();
+    let demand = step.map_or(0.0, |step| step.count as f64 / step.us.max(1) as f64 * mean_us);
+    let tasks = (demand / f64::from(slots) / 0.7).ceil() as u32;
+    tasks.clamp(shape.min_tasks, shape.max_tasks)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Makes the policy that a scenario stands for: the only way to get one is to read one.

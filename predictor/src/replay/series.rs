@@ -56,6 +56,15 @@ impl Series {
         point.on_lambda += on_lambda;
     }
 
+    /// Notes that from one moment to another nothing was asked for, and `slots` were there.
+    pub(super) fn hold(&mut self, from_us: u64, until_us: u64, slots: f64) {
+        let mut now_us = from_us;
+        while now_us < until_us {
+            self.push(now_us, 0.0, slots, 0.0);
+            now_us += self.stretch_us;
+        }
+    }
+
     /// Adds what another service needed and had, over the same time.
     pub(super) fn add(&mut self, other: &Self) {
         if self.points.len() < other.points.len() {

@@ -13,14 +13,25 @@ pub enum Failed {
     Throttled,
     /// The function's timeout cut it off.
     FunctionTimeout,
+    /// No lane that is left could ever take it: its body is too large for Lambda, or a rule keeps it from there.
+    NotPossible,
+    /// Its answer was larger than Lambda passes on.
+    AnswerTooLarge,
     /// Its task was taken back by Spot before it was through.
     TaskLost,
 }
 
 impl Failed {
     /// All of them, in the order of [`Failed::index`].
-    pub const ALL: [Self; 5] =
-        [Self::Refused, Self::QueueTimeout, Self::Throttled, Self::FunctionTimeout, Self::TaskLost];
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::QueueTimeout,
+        Self::Throttled,
+        Self::FunctionTimeout,
+        Self::NotPossible,
+        Self::AnswerTooLarge,
+        Self::TaskLost,
+    ];
 
     /// Returns the name that reports give it.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +40,8 @@ impl Failed {
             Self::QueueTimeout => "queue-timeout",
             Self::Throttled => "throttled",
             Self::FunctionTimeout => "function-timeout",
+            Self::NotPossible => "not-possible",
+            Self::AnswerTooLarge => "answer-too-large",
             Self::TaskLost => "task-lost",
         }
     }

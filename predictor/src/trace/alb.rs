@@ -5,7 +5,8 @@
 //!
 //! | # | field | read as |
 //! | --- | --- | --- |
-//! | 1-5 | type, time, elb, client:port, target:port | a sign of the format |
+//! | 1-4 | type, time, elb, client:port | a sign of the format |
+//! | 5 | target:port | target; `-` is none, or a Lambda function |
 //! | 7 | target_processing_time | duration: until the response head; -1 is no response |
 //! | 9 | elb_status_code | status |
 //! | 11, 12 | received_bytes, sent_bytes | with headers, as the load balancer counts |
@@ -26,7 +27,9 @@ pub(super) fn read<'a>(
 ) -> Result<Request<'a>, Reason> {
     let mut fields = Fields(line);
     let cut = |name| Reason::Cut { before: name };
-    fields.skip(6).ok_or(cut("target_processing_time"))?;
+    fields.skip(4).ok_or(cut("target_processing_time"))?;
+    let target = fields.next().ok_or(cut("target_processing_time"))?;
+    fields.skip(1).ok_or(cut("target_processing_time"))?;
     let target_time = fields.next().ok_or(cut("target_processing_time"))?;
     fields.skip(1).ok_or(cut("elb_status_code"))?;
     let status = fields.next().ok_or(cut("elb_status_code"))?;
@@ -48,6 +51,8 @@ pub(super) fn read<'a>(
             ),
         },
         status: super::status(status).map_err(|why| Reason::field("elb_status_code", why))?,
+        // A Lambda function has no address, nor has a request that the load balancer answered itself.
+        target: std::str::from_utf8(target).ok().filter(|target| *target != "-"),
         bytes_in: bytes(received, "received_bytes")?,
         bytes_out: bytes(sent, "sent_bytes")?,
         ..Request::default()
@@ -109,6 +114,7 @@ mod tests {
             at_us: 1_530_570_168_364_000,
             duration_us: Some(1_000),
             status: Some(200),
+            target: Some("10.0.0.1:80"),
             method: Some("GET"),
             host: Some("www.example.com"),
             path: Some("/"),
@@ -141,6 +147,7 @@ mod tests {
              0.000 0.002 0.000 200 200 5 257 \"GET https://10.0.2.105:773/ HTTP/2.0\" \"curl/7.46.0\" \
              ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2",
             &Request {
+                target: Some("10.0.0.66:9000"),
                 duration_us: Some(2_000),
                 host: Some("10.0.2.105"),
                 bytes_in: Some(5),
@@ -150,6 +157,7 @@ mod tests {
         );
         let socket = Request {
             duration_us: Some(3_000),
+            target: Some("10.0.1.192:8010"),
             status: Some(101),
             host: Some("10.0.0.30"),
             bytes_in: Some(218),
@@ -165,18 +173,23 @@ mod tests {
             "wss 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 10.0.0.140:44244 10.0.0.171:8010 \
              0.000 0.001 0.000 101 101 218 786 \"GET https://10.0.0.30:443/ HTTP/1.1\" \"-\" \
              ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2",
-            &Request { duration_us: Some(1_000), bytes_out: Some(786), ..socket },
+            &Request {
+                duration_us: Some(1_000),
+                target: Some("10.0.0.171:8010"),
+                bytes_out: Some(786),
+                ..socket
+            },
         );
         // A Lambda function as the target, well and failing.
         check(
             "http 2018-11-30T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 192.168.131.39:2817 - \
              0.000 0.001 0.000 200 200 34 366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" - -",
-            &expected(),
+            &Request { target: None, ..expected() },
         );
         check(
             "http 2018-11-30T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 192.168.131.39:2817 - \
              0.000 0.001 0.000 502 - 34 366 \"GET http://www.example.com:80/ HTTP/1.1\" \"curl/7.46.0\" - -",
-            &Request { status: Some(502), ..expected() },
+            &Request { status: Some(502), target: None, ..expected() },
         );
     }
 
@@ -187,6 +200,7 @@ mod tests {
              \"GET http://[2001:db8::2]:80/a?b=c HTTP/1.1\" \"a \\\"quoted\\\" agent \\x22too\\x22\" - -",
             &Request {
                 duration_us: None,
+                target: None,
                 status: Some(460),
                 host: Some("[2001:db8::2]"),
                 path: Some("/a"),
@@ -200,6 +214,7 @@ mod tests {
              \"- - - \" \"-\" - -",
             &Request {
                 duration_us: None,
+                target: None,
                 status: Some(400),
                 method: None,
                 host: None,

@@ -82,9 +82,6 @@ impl Statistics {
         let unknown = self.requests - self.durations;
         match format {
             Format::Alb => {
-                notes.push(
-                    "durations end when the response head begins, and include any waiting at the target".to_owned(),
-                );
                 if 0 < unknown {
                     notes.push(format!(
                         "{unknown} of {} requests have no duration: no target answered them (refused, redirected, or \
@@ -260,11 +257,10 @@ mod tests {
             Record::Request(Request { status: Some(502), ..request(2) }),
         ]);
         let notes = alb.notes(Format::Alb);
-        assert_eq!(notes.len(), 4, "{notes:?}");
-        assert!(notes[0].starts_with("durations end when the response head begins"));
-        assert!(notes[1].starts_with("1 of 2 requests have no duration: no target answered"));
-        assert!(notes[2].starts_with("1 connections were upgraded"));
-        assert!(notes[3].starts_with("1 requests took less than the trace can tell"));
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[0].starts_with("1 of 2 requests have no duration: no target answered"));
+        assert!(notes[1].starts_with("1 connections were upgraded"));
+        assert!(notes[2].starts_with("1 requests took less than the trace can tell"));
 
         let log = of(&[Record::Request(request(1_000_000)), Record::Request(request(2_000_000))])
             .notes(Format::CommonLog);

@@ -1,51 +1,71 @@
 //! `pacer replay`: what a recorded load would have cost under each planner, and how fast it would have been.
 
-mod files;
+mod counts;
+mod gather;
 mod json;
+mod loaded;
+mod observed;
+mod report;
+mod runs;
+mod scenarios;
+mod services;
+mod spool;
 mod table;
+mod traces;
 
 use std::{
-    collections::BTreeMap,
-    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Mutex,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::Instant,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use policies::{
-    cost::{PriceBook, Terms},
+    cost::{PriceBook, Term, Terms},
     problem::Problems,
-    workload::{self, Scenario},
+    workload::{self, Assumptions, Scenario},
 };
 use predictor::replay::{
     compare::{Baseline, Bench, Mode, Part, Run},
-    distribution::{Distribution, Quantiles},
-    scenario::site,
+    engine::SITES_MAX,
     site::Account,
 };
 
-use self::files::Counts;
-
-/// Requests above which they are not followed one by one, unless asked for.
-const EVENTS_UP_TO: u64 = 20_000_000;
+use self::{
+    loaded::Loaded,
+    report::{Factor, OtherSlots, Report, SLOTS_MATTER},
+    services::Asked,
+};
 
 /// Replay recorded load under several planners, and compare cost, latency and failures.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// File that tells of each trace what it lacks: durations, memory, starts
+    /// Access logs (ALB, Common, Combined) or CSVs; gzip, folders and `-` too
+    #[arg(value_name = "TRACE")]
+    traces: Vec<PathBuf>,
+
+    /// Policy whose routes say which service each request is for
     #[arg(long, value_name = "FILE")]
-    workload: PathBuf,
+    policy: Option<String>,
+
+    /// File that tells what traces lack: durations, memory, starts
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
 
     /// Replay this scenario of the workload file only; may be given several times
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "workload")]
     scenario: Vec<String>,
 
     /// Folder of the traces that the workload file names [default: its own]
-    #[arg(long, value_name = "DIR")]
-    traces: Option<PathBuf>,
+    #[arg(long = "traces", value_name = "DIR", requires = "workload")]
+    folder: Option<PathBuf>,
+
+    /// The policy's service whose load it is, of a trace that does not tell
+    #[arg(long, value_name = "NAME", requires = "policy")]
+    service: Option<String>,
+
+    /// Only under this planner; may be given several times [default: all of them]
+    #[arg(long, value_name = "NAME", value_parser = planner)]
+    planner: Vec<Baseline>,
 
     /// Write everything to this file, too
     #[arg(long, value_name = "FILE")]
@@ -55,8 +75,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
 
+    /// How Lambda's duration and Fargate are paid
+    #[arg(long, value_name = "TERM", default_value = "on-demand", value_parser = term)]
+    savings_plan: Term,
+
+    /// Take Lambda's free tier off; it is the account's, once a month
+    #[arg(long)]
+    free_tier: bool,
+
     /// Concurrency of the account's functions together
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     account_concurrency: u32,
 
     /// Follow each request, or reckon by step [default: each request up to 20 million]
@@ -76,65 +104,134 @@ enum Following {
     Counts,
 }
 
-/// A scenario with its load.
-struct Loaded {
-    scenario: Scenario,
-    parts: Vec<Part>,
-    notes: Vec<String>,
-    mode: Mode,
+fn planner(name: &str) -> Result<Baseline, String> {
+    let names = || Baseline::ALL.map(Baseline::as_str).join(", ");
+    Baseline::named(name).ok_or_else(|| format!("there is no such planner; there are {}", names()))
+}
+
+fn term(name: &str) -> Result<Term, String> {
+    let written = |term: Term| term.name().replace('_', "-");
+    let names = || Term::ALL.map(written).join(", ");
+    let found = Term::ALL.into_iter().find(|term| written(*term) == name);
+    found.ok_or_else(|| format!("there are no such terms; there are {}", names()))
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let book = prices(args.prices.as_deref())?;
-    let terms = Terms::default();
-    let chosen = match scenarios(args)? {
-        Ok(chosen) => chosen,
+    let terms =
+        Terms { lambda: args.savings_plan, fargate: args.savings_plan, free_tier: args.free_tier };
+    let (book, mut loads) = match load(args, terms)? {
+        Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
             return Ok(ExitCode::FAILURE);
         }
     };
-    let folder = args
-        .traces
-        .clone()
-        .unwrap_or_else(|| args.workload.parent().map_or_else(PathBuf::new, Path::to_path_buf));
-    let mut loaded = Vec::with_capacity(chosen.len());
-    for scenario in chosen {
-        loaded.push(load(scenario, &folder, args.mode, &book, terms)?);
+    for load in &mut loads {
+        set_mode(load, args.mode)?;
     }
-    let account = Account { concurrency: args.account_concurrency };
-    let bench = |parts| Bench { parts, account, book: &book, terms, seed: args.seed };
-    let jobs: Vec<_> = loaded
-        .iter()
-        .enumerate()
-        .flat_map(|(scenario, _)| Baseline::ALL.map(|baseline| (scenario, baseline)))
-        .collect();
-    let runs = all(&jobs, |&(scenario, baseline)| {
-        bench(&loaded[scenario].parts).run(baseline, loaded[scenario].mode)
-    })?;
-    let mut runs = runs.into_iter();
-    let mut told = Vec::with_capacity(loaded.len());
-    for loaded in &loaded {
-        let runs: Vec<Run> = runs.by_ref().take(Baseline::ALL.len()).collect();
-        let bench = bench(&loaded.parts);
-        print!("{}", table::table(&loaded.scenario, &bench, loaded.mode, &runs, &loaded.notes));
-        told.push(json::scenario(&loaded.scenario, &bench, loaded.mode, &runs, &loaded.notes));
+    let setting = Setting {
+        account: Account { concurrency: args.account_concurrency },
+        book: &book,
+        terms,
+        seed: args.seed,
+    };
+    let reports = replay(&loads, setting, &planners(args))?;
+    for report in &reports {
+        print!("{}", table::table(report));
     }
     if let Some(file) = &args.json {
-        let text = json::report(&book, args.seed, &told);
+        let text = json::report(&book, args.seed, &reports);
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn prices(own: Option<&Path>) -> anyhow::Result<PriceBook> {
-    let book = PriceBook::fallback();
-    let Some(file) = own else { return Ok(book.clone()) };
-    let text = read(file)?;
-    let name = file.display().to_string();
-    book.with_overrides(&name, &text)
-        .map_err(|problems| anyhow::anyhow!("the prices cannot be used:\n{problems}"))
+/// Returns the planners that are asked for, in the order of a report.
+fn planners(args: &Args) -> Vec<Baseline> {
+    let asked = |planner: &Baseline| args.planner.is_empty() || args.planner.contains(planner);
+    Baseline::ALL.into_iter().filter(asked).collect()
+}
+
+/// Reads prices, policy, workload and traces.
+fn load(args: &Args, terms: Terms) -> anyhow::Result<Result<(PriceBook, Vec<Loaded>), Problems>> {
+    let places = traces::find(&args.traces)?;
+    if let Some(file) = &args.policy {
+        ensure!(
+            args.scenario.is_empty(),
+            "--scenario picks loads to replay by themselves; with --policy a scenario is used for the service of its name"
+        );
+        ensure!(!places.is_empty(), "name the traces that are to be replayed: access logs or CSVs");
+        let policy = super::load_policy(file)?.loaded.policy;
+        let assumptions = match &args.workload {
+            Some(file) => match workload::load_assumptions(&name(file), &read(file)?) {
+                Ok(assumptions) => assumptions,
+                Err(problems) => return Ok(Err(problems)),
+            },
+            None => Assumptions::default(),
+        };
+        for scenario in assumptions.scenarios() {
+            if policy.services.iter().all(|service| *service.name != *scenario.name) {
+                bail!(
+                    "{}: scenario `{}` is named like no service of {file}",
+                    scenario.place,
+                    scenario.name
+                );
+            }
+        }
+        let (book, note) = prices(args.prices.as_deref(), policy.region.as_deref())?;
+        let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy());
+        let asked = Asked {
+            name: stem.as_deref().unwrap_or("policy"),
+            policy: &policy,
+            assumptions: &assumptions,
+            service: args.service.as_deref(),
+            book: &book,
+            terms,
+        };
+        let mut loaded = services::load(&asked, &places)?;
+        loaded.notes.extend(note);
+        let nothing = "none of the policy's services is asked for in the traces";
+        ensure!(loaded.count() != 0, loaded.with_notes(nothing));
+        return Ok(Ok((book, vec![loaded])));
+    }
+    let Some(file) = &args.workload else {
+        bail!(
+            "say which services the load is for with --policy FILE, or what it is like with --workload FILE (docs/replay.md)"
+        )
+    };
+    let (book, _) = prices(args.prices.as_deref(), None)?;
+    let chosen = match scenarios(file, &args.scenario)? {
+        Ok(chosen) => chosen,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    ensure!(
+        places.is_empty() || chosen.len() == 1,
+        "the traces replace that of one scenario; pick it with --scenario NAME"
+    );
+    let folder = args.folder.clone().or_else(|| file.parent().map(Path::to_path_buf));
+    let folder = folder.unwrap_or_default();
+    let load = |scenario| scenarios::load(scenario, &places, &folder, &book, terms);
+    let loaded = chosen.iter().map(load).collect::<anyhow::Result<_>>()?;
+    Ok(Ok((book, loaded)))
+}
+
+/// Returns the prices of `region`, or those of another one with a note.
+fn prices(own: Option<&Path>, region: Option<&str>) -> anyhow::Result<(PriceBook, Option<String>)> {
+    let known = region.and_then(PriceBook::builtin);
+    let book = known.unwrap_or_else(PriceBook::fallback);
+    let note = region.filter(|_| known.is_none()).map(|region| {
+        format!("no price list of {region} is built in: those of {} are taken; lay your own over them with --prices", book.region)
+    });
+    let Some(file) = own else { return Ok((book.clone(), note)) };
+    let book = book
+        .with_overrides(&name(file), &read(file)?)
+        .map_err(|problems| anyhow::anyhow!("the prices cannot be used:\n{problems}"))?;
+    Ok((book, note))
+}
+
+fn name(file: &Path) -> String {
+    file.display().to_string()
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
@@ -142,117 +239,109 @@ fn read(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Reads the workload file and picks the scenarios that are asked for.
-fn scenarios(args: &Args) -> anyhow::Result<Result<Vec<Scenario>, Problems>> {
-    let name = args.workload.display().to_string();
-    let all = match workload::load(&name, &read(&args.workload)?) {
+fn scenarios(file: &Path, asked: &[String]) -> anyhow::Result<Result<Vec<Scenario>, Problems>> {
+    let name = name(file);
+    let all = match workload::load(&name, &read(file)?) {
         Ok(all) => all,
         Err(problems) => return Ok(Err(problems)),
     };
-    for wanted in &args.scenario {
+    for wanted in asked {
         if !all.iter().any(|scenario| scenario.name == *wanted) {
             let names: Vec<_> = all.iter().map(|scenario| scenario.name.as_str()).collect();
-            anyhow::bail!("{name} has no scenario `{wanted}`; it has {}", names.join(", "));
+            bail!("{name} has no scenario `{wanted}`; it has {}", names.join(", "));
         }
     }
-    let asked =
-        |scenario: &Scenario| args.scenario.is_empty() || args.scenario.contains(&scenario.name);
-    Ok(Ok(all.into_iter().filter(asked).collect()))
+    let chosen = |scenario: &Scenario| asked.is_empty() || asked.contains(&scenario.name);
+    Ok(Ok(all.into_iter().filter(chosen).collect()))
 }
 
-/// Reads a scenario's trace, and makes services of it.
-fn load(
-    scenario: Scenario,
-    folder: &Path,
-    mode: Option<Following>,
-    book: &PriceBook,
+fn set_mode(load: &mut Loaded, asked: Option<Following>) -> anyhow::Result<()> {
+    match asked {
+        None => {}
+        Some(Following::Events) => {
+            ensure!(
+                load.parts.len() <= SITES_MAX,
+                "{}: {} functions are more than the {SITES_MAX} whose requests can be followed; leave --mode out",
+                load.name,
+                load.parts.len()
+            );
+            load.mode = Mode::Events;
+        }
+        Some(Following::Counts) => {
+            if load.parts.iter().any(|part| 1 < part.site.streams.len()) {
+                bail!("requests of several routes are followed one by one: leave --mode out");
+            }
+            load.mode = Mode::Counts;
+        }
+    }
+    Ok(())
+}
+
+/// What is the same for all loads.
+#[derive(Debug, Clone, Copy)]
+struct Setting<'a> {
+    account: Account,
+    book: &'a PriceBook,
     terms: Terms,
-) -> anyhow::Result<Loaded> {
-    let Counts { loads, mut notes } =
-        files::counts(&folder.join(&scenario.trace.path), scenario.scale)
-            .with_context(|| scenario.trace.problem("cannot be replayed").to_string())?;
-    let profiles = match &scenario.profiles {
-        Some(file) => files::profiles(&folder.join(&file.path))
-            .with_context(|| file.problem("cannot be used").to_string())?,
-        None => BTreeMap::new(),
-    };
-    let written = scenario.service_time.as_ref().map(Distribution::from);
-    let mut parts = Vec::with_capacity(loads.len());
-    let mut without = (0_usize, 0_u64);
-    for (function, load) in loads {
-        let known = profiles.get(&function).cloned().map(Quantiles::new).and_then(Result::ok);
-        let Some(time) = known.map(Distribution::Quantiles).or_else(|| written.clone()) else {
-            without = (without.0 + 1, without.1 + load.total());
-            continue;
-        };
-        let name = if function.is_empty() { &scenario.name } else { &function };
-        let site = site(&scenario, name, time, &load, book, terms);
-        parts.push(Part { load, site });
-    }
-    if without.0 != 0 {
-        notes.push(format!(
-            "left out: {} requests of {} functions whose durations nobody tells; give `service_time`",
-            without.1, without.0
-        ));
-    }
-    let requests: u64 = parts.iter().map(|part| part.load.total()).sum();
-    anyhow::ensure!(0 < requests, "{}", scenario.trace.problem("has no requests to replay"));
-    let mode = match mode {
-        Some(Following::Events) => Mode::Events,
-        None if requests <= EVENTS_UP_TO => Mode::Events,
-        Some(Following::Counts) | None => Mode::Counts,
-    };
-    Ok(Loaded { scenario, parts, notes, mode })
+    seed: u64,
 }
 
-/// Does all jobs, as many at a time as there are processors; results come in the order of the jobs.
-fn all<J: Sync, R: Send>(
-    jobs: &[J],
-    work: impl Fn(&J) -> Result<R, String> + Sync,
-) -> anyhow::Result<Vec<R>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let results: Mutex<Vec<Option<Result<R, String>>>> =
-        Mutex::new(jobs.iter().map(|_| None).collect());
-    let (begun, shown) = (Instant::now(), std::io::stderr().is_terminal());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(jobs.len()) {
-            scope.spawn(|| {
-                while let Some((number, job)) = {
-                    let number = next.fetch_add(1, Relaxed);
-                    jobs.get(number).map(|job| (number, job))
-                } {
-                    let result = work(job);
-                    if let Ok(mut results) = results.lock() {
-                        results[number] = Some(result);
-                    }
-                    let done = done.fetch_add(1, Relaxed) + 1;
-                    if shown {
-                        progress(done, jobs.len(), begun);
-                    }
-                }
-            });
+impl<'a> Setting<'a> {
+    fn bench(self, load: &'a Loaded, parts: &'a [Part]) -> Bench<'a> {
+        let Self { account, book, terms, seed } = self;
+        Bench { parts, requests: load.requests(), account, book, terms, seed }
+    }
+}
+
+/// What is replayed once.
+struct Job<'a> {
+    load: &'a Loaded,
+    parts: &'a [Part],
+    planner: Baseline,
+}
+
+/// Replays every load under every planner, and under some with other numbers of requests a task.
+fn replay<'a>(
+    loads: &'a [Loaded],
+    setting: Setting<'a>,
+    planners: &[Baseline],
+) -> anyhow::Result<Vec<Report<'a>>> {
+    let others: Vec<_> = loads.iter().map(|load| other_slots(load, setting)).collect();
+    let matter = SLOTS_MATTER.iter().filter(|planner| planners.contains(planner));
+    let matter: Vec<_> = matter.copied().collect();
+    let mut jobs = Vec::new();
+    for (load, others) in loads.iter().zip(&others) {
+        let written = (&load.parts, planners);
+        let others = others.iter().map(|(_, parts)| (parts, &matter[..]));
+        for (parts, planners) in std::iter::once(written).chain(others) {
+            jobs.extend(planners.iter().map(|planner| Job { load, parts, planner: *planner }));
         }
-    });
-    if shown {
-        eprint!("\r\x1b[K");
     }
-    let results = results.into_inner().map_err(|_| anyhow::anyhow!("a replay broke off"))?;
-    let results = results
-        .into_iter()
-        .map(|result| result.unwrap_or_else(|| Err("a replay broke off".into())));
-    results
-        .collect::<Result<_, _>>()
-        .map_err(|wrong| anyhow::anyhow!("a model does not add up: {wrong}"))
+    let runs =
+        runs::all(&jobs, |job| setting.bench(job.load, job.parts).run(job.planner, job.load.mode))?;
+    let mut runs = runs.into_iter();
+    let mut take = |count: usize| runs.by_ref().take(count).collect::<Vec<Run>>();
+    let report = |(load, others): (&'a Loaded, &Vec<(Factor, Vec<Part>)>)| Report {
+        loaded: load,
+        bench: setting.bench(load, &load.parts),
+        runs: take(planners.len()),
+        slots: others
+            .iter()
+            .map(|(factor, _)| OtherSlots { factor: *factor, runs: take(matter.len()) })
+            .collect(),
+    };
+    Ok(loads.iter().zip(&others).map(report).collect())
 }
 
-/// Shows how far it is, and how long the rest will take if it goes on so.
-fn progress(done: usize, all: usize, begun: Instant) {
-    let elapsed = begun.elapsed().as_secs_f64();
-    let left = elapsed / done as f64 * (all - done) as f64;
-    let filled = done * 20 / all;
-    let bar: String = (0..20).map(|at| if at < filled { '#' } else { '.' }).collect();
-    let mut out = std::io::stderr().lock();
-    // A line that cannot be shown is no reason to stop.
-    let _ = write!(out, "\r\x1b[Kreplay {bar} {done}/{all}, {left:.0} s left");
-    let _ = out.flush();
+/// Returns the services of `load` with half, and with twice, as many requests a task; without what would be no whole number.
+fn other_slots(load: &Loaded, setting: Setting<'_>) -> Vec<(Factor, Vec<Part>)> {
+    let with = |factor: Factor| {
+        let part = |part: &Part| {
+            let slots = factor.times(part.site.task.slots)?;
+            Some(part.with_slots(slots, setting.book, setting.terms))
+        };
+        let parts: Option<Vec<_>> = load.parts.iter().map(part).collect();
+        Some((factor, parts?))
+    };
+    Factor::ALL.into_iter().filter_map(with).collect()
 }

@@ -10,16 +10,12 @@ use policies::{
     decide::Belief,
     policy::{Policy, Route, RouteId},
 };
-use predictor::profile::{BUCKETS, Profile};
+use predictor::profile::{BUCKETS, HALF_LIFE, Profile};
 
 use crate::{
     telemetry::series::{Table, followed},
     world::{Beliefs, sizes},
 };
-
-/// After how long an observation weighs half, in time during which its profile was in use: a deployment that changes how
-/// long requests take is mostly learned after two half-lives. Doubling it halves how much a belief wavers.
-const HALF_LIFE: Duration = Duration::from_mins(10);
 
 /// What has been learned so far.
 #[derive(Debug)]

@@ -312,7 +312,7 @@ pub(super) fn may_repeat(method: &Method, headers: &HeaderMap, retry: &Retry) ->
 }
 
 /// Returns the first value of a query parameter, undecoded: it is only read as a number.
-pub(super) fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 

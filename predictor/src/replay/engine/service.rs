@@ -12,23 +12,31 @@ use super::super::{
     site::{BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
     tally::{Failed, SpillCause, Tally},
 };
-use super::event::{Event, Kind, of_task, token};
+use super::{
+    event::{Event, Kind, of_task, token},
+    stream::Stream,
+};
 use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     pub(super) arrived_us: u64,
     pub(super) service_us: u64,
+    pub(super) stream: u16,
+    pub(super) answer_bytes: u32,
 }
 
 /// A service while it runs.
 pub(super) struct Running<'a> {
     pub(super) spec: &'a Site,
     pub(super) service: Service,
+    pub(super) streams: Vec<Stream<'a>>,
     pub(super) routing: Routing,
     pub(super) planner: Box<dyn Planner + 'a>,
     pub(super) truth: Option<&'a dyn Truth>,
     pub(super) plan: Plan,
+    /// The last plan was that before it.
+    pub(super) steady: bool,
     pub(super) tick_us: u64,
     pub(super) next_tick: u64,
     pub(super) history: History,
@@ -41,9 +49,10 @@ pub(super) struct Running<'a> {
     pub(super) durations: Random,
     pub(super) starts: Random,
     pub(super) decisions: Random,
-    pub(super) arrived: u64,
-    pub(super) worked_us: u128,
-    pub(super) all_worked_us: u128,
+    /// Requests that containers were asked to serve first: in this step, in all, and their service times.
+    pub(super) asked: u64,
+    pub(super) all_asked: u64,
+    pub(super) all_asked_us: u128,
     pub(super) areas: (u128, u128),
     pub(super) in_system: u64,
     pub(super) in_system_at: u64,
@@ -67,6 +76,8 @@ impl<'a> Running<'a> {
             Routing::ContainerOnly => service.lambda = None,
             Routing::Hybrid => {}
         }
+        let streams = spec.streams.iter().map(|stream| Stream::new(stream, &service, routing));
+        let streams: Vec<_> = streams.collect();
         let mut starts = Random::new(seed, number, Purpose::Starts);
         let mut tasks = Tasks::new(spec.task.clone(), start_us);
         let first = if service.container.is_none() { 0 } else { spec.first_tasks };
@@ -74,13 +85,17 @@ impl<'a> Running<'a> {
             later(Event { at_us, token: of_task(change, number, id) });
         });
         let tick_us = planner.every_us();
-        let queue_us = u64::try_from(spec.route.timeouts.queue.as_micros()).unwrap_or(u64::MAX);
+        let queue = streams.iter().map(|stream| stream.route.timeouts.queue).max();
+        let queue_us =
+            queue.map_or(0, |queue| u64::try_from(queue.as_micros()).unwrap_or(u64::MAX));
         Self {
             spec,
             service,
+            streams,
             routing,
             truth,
             plan: Plan::tasks(first, Why::Fixed),
+            steady: false,
             tick_us,
             next_tick: start_us,
             history: History::new(tick_us, (HISTORY_US / tick_us) as usize),
@@ -93,9 +108,9 @@ impl<'a> Running<'a> {
             durations: Random::new(seed, number, Purpose::Durations),
             starts,
             decisions: Random::new(seed, number, Purpose::Decisions),
-            arrived: 0,
-            worked_us: 0,
-            all_worked_us: 0,
+            asked: 0,
+            all_asked: 0,
+            all_asked_us: 0,
             areas: (0, 0),
             in_system: 0,
             in_system_at: start_us,
@@ -114,7 +129,7 @@ impl<'a> Running<'a> {
         let now_us = self.next_tick;
         self.next_tick += self.tick_us;
         self.tasks.advance(now_us);
-        if self.tally.requests != 0 || self.history.demand().len() != 0 || self.arrived != 0 {
+        if self.tally.requests != 0 || self.history.demand().len() != 0 {
             self.note_step();
         }
         let inputs = Inputs {
@@ -140,6 +155,7 @@ impl<'a> Running<'a> {
                 later(Event { at_us, token: token(Kind::WarmUp, number, 0) });
             }
         }
+        self.steady = plan.tasks == self.plan.tasks;
         self.plan = plan;
         self.series.push(
             now_us,
@@ -149,18 +165,37 @@ impl<'a> Running<'a> {
         );
     }
 
+    /// Goes on without planning to the last tick before `until_us`, unless the plan still changes.
+    pub(super) fn skip(&mut self, until_us: u64) {
+        let ticks = until_us.saturating_sub(self.next_tick) / self.tick_us;
+        if ticks == 0 || !self.steady {
+            return;
+        }
+        let from_us = self.next_tick;
+        self.next_tick += ticks * self.tick_us;
+        self.tasks.advance(self.next_tick - self.tick_us);
+        self.areas = (self.tasks.busy_area, self.tasks.slot_area);
+        let slots = f64::from(self.tasks.ready * self.spec.task.slots);
+        self.series.hold(from_us, self.next_tick, slots);
+    }
+
     /// Adds the step that ends now to what the planner may look at.
     pub(super) fn note_step(&mut self) {
-        self.all_worked_us += self.worked_us;
-        let mean_us = self.all_worked_us as f64 / (self.tally.requests.max(1)) as f64;
+        let mean_us = self.all_asked_us as f64 / self.all_asked.max(1) as f64;
         let step = self.tick_us as f64;
-        let demand = self.arrived as f64 * mean_us / step;
+        let demand = self.asked as f64 * mean_us / step;
         let (busy, slots) =
             (self.tasks.busy_area - self.areas.0, self.tasks.slot_area - self.areas.1);
         self.history.push(demand, busy as f64 / step, slots as f64 / step);
         self.areas = (self.tasks.busy_area, self.tasks.slot_area);
-        self.arrived = 0;
-        self.worked_us = 0;
+        self.asked = 0;
+    }
+
+    /// Notes a request that containers are asked to serve first.
+    pub(super) fn asked(&mut self, service_us: u64) {
+        self.asked += 1;
+        self.all_asked += 1;
+        self.all_asked_us += u128::from(service_us);
     }
 
     pub(super) fn set_tasks(
@@ -180,21 +215,24 @@ impl<'a> Running<'a> {
     pub(super) fn begin_in_container(&mut self, now_us: u64, waiting: Waiting) -> u64 {
         let end_us = now_us + waiting.service_us;
         self.tally.by_lane[Lane::Container.index()] += 1;
+        self.streams[usize::from(waiting.stream)].ran(end_us, waiting.service_us);
         self.ends_well(end_us - waiting.arrived_us);
         end_us
     }
 
-    pub(super) fn began_on_lambda(&mut self, arrived_us: u64, started: &Started) {
+    pub(super) fn began_on_lambda(&mut self, waiting: Waiting, started: &Started) {
+        self.streams[usize::from(waiting.stream)].ran(started.end_us, started.run_us);
         self.tally.by_lane[Lane::Lambda.index()] += 1;
-        self.tally.cold += u64::from(started.cold_us != 0);
-        self.tally.cold_us += started.cold_us;
+        self.tally.cold += u64::from(started.cold_us.is_some());
+        self.tally.cold_us += started.cold_us.unwrap_or_default();
         self.tally.most_on_lambda = self.tally.most_on_lambda.max(self.function.in_flight);
-        let latency_us = started.end_us - arrived_us;
-        if started.timed_out {
-            self.tally.latencies.add(latency_us);
-            self.tally.failed[Failed::FunctionTimeout.index()] += 1;
-        } else {
-            self.ends_well(latency_us);
+        let latency_us = started.end_us - waiting.arrived_us;
+        match started.failed {
+            Some(why) => {
+                self.tally.latencies.add(latency_us);
+                self.tally.failed[why.index()] += 1;
+            }
+            None => self.ends_well(latency_us),
         }
     }
 

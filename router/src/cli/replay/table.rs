@@ -2,33 +2,30 @@
 
 use std::fmt::Write;
 
-use policies::{cost::Group, workload::Scenario};
-use predictor::replay::{
-    compare::{Bench, Mode, Run},
-    tally::Tally,
-};
+use policies::cost::{Group, MONTH_US};
+use predictor::replay::{compare::Mode, tally::Tally};
 
-/// Writes what a scenario came to under each planner.
-pub(super) fn table(
-    scenario: &Scenario,
-    bench: &Bench<'_>,
-    mode: Mode,
-    runs: &[Run],
-    notes: &[String],
-) -> String {
-    let (start, end) = bench.span_us();
-    let days = (end - start) as f64 / 86_400e6;
-    let how = match mode {
+use super::report::{Report, Worth};
+
+/// Writes what a load came to under each planner.
+pub(super) fn table(report: &Report<'_>) -> String {
+    let (bench, loaded) = (&report.bench, report.loaded);
+    let days = report.span_us() as f64 / 86_400e6;
+    let how = match loaded.mode {
         Mode::Events => "each request followed",
         Mode::Counts => "reckoned by step",
+    };
+    let services = match bench.parts.len() {
+        1 => String::new(),
+        several => format!("  {several} services"),
     };
     let bound = bench.lower_bound_usd();
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "{}  {} requests, {days:.1} days  {} list prices  seed {}  {how}",
-        scenario.name,
+        "{}  {} requests, {days:.1} days{services}  {} list prices  seed {}  {how}",
+        loaded.name,
         thousands(bench.requests()),
         bench.book.region,
         bench.seed,
@@ -49,7 +46,8 @@ pub(super) fn table(
         "cold",
         "util"
     );
-    for run in runs {
+    observed(report, bound, &mut out);
+    for run in &report.runs {
         let tally = &run.outcome.tally;
         let part = |group| run.bill.subtotal(group).as_usd();
         let total = run.bill.total().as_usd();
@@ -61,7 +59,7 @@ pub(super) fn table(
             usd(part(Group::Lambda)),
             usd(part(Group::Fargate)),
             usd(part(Group::Pacer)),
-            if bound <= 0.0 { "-".to_owned() } else { format!("{:.2}", total / bound) },
+            of_bound(total, bound),
             time(tally.latencies.quantile_us(0.5)),
             time(tally.latencies.quantile_us(0.99)),
             share(tally.within_objective, tally),
@@ -73,21 +71,122 @@ pub(super) fn table(
         );
     }
     let _ = writeln!(out, "  {:22} {:>10}", "lower bound", usd(bound));
-    if !scenario.assumed.is_empty() {
-        let _ = writeln!(out, "  assumed: {}", scenario.assumed.join(", "));
+    for line in verdict(report) {
+        let _ = writeln!(out, "  {line}");
     }
-    for note in notes {
+    if !loaded.assumed.is_empty() {
+        let _ = writeln!(out, "  assumed: {}", loaded.assumed.join(", "));
+    }
+    for note in &loaded.notes {
         let _ = writeln!(out, "  {note}");
+    }
+    let unsure = report.unsure();
+    if !unsure.is_empty() {
+        let _ = writeln!(out, "  NOT SURE: {}", unsure.join("; "));
     }
     out.push('\n');
     out
 }
 
+/// Writes how the load was run, where its log tells.
+fn observed(report: &Report<'_>, bound: f64, out: &mut String) {
+    let (Some(observed), Some(cost)) = (&report.loaded.observed, report.observed_cost()) else {
+        return;
+    };
+    let part = |group| {
+        let bill = report.bench.book.bill(&observed.usage, report.span_us(), report.bench.terms);
+        bill.subtotal(group).as_usd()
+    };
+    let _ = writeln!(
+        out,
+        "  {:22} {:>10} {:>9} {:>9} {:>7} {:>6} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6}",
+        "as you ran it",
+        usd(cost.as_usd()),
+        usd(part(Group::Lambda)),
+        usd(part(Group::Fargate)),
+        "-",
+        of_bound(cost.as_usd(), bound),
+        time(observed.latencies.quantile_us(0.5)),
+        time(observed.latencies.quantile_us(0.99)),
+        percent(observed.within_objective, observed.latencies.count()),
+        percent(observed.failures, observed.requests),
+        "-",
+        "-",
+    );
+}
+
+/// Returns what follows from the runs, a sentence each.
+pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(observed) = &report.loaded.observed {
+        lines.push(format!(
+            "as you ran it: {} servers seen in the log, each priced as a task of the policy from its first request to its last \
+             one, idle or not; {} requests on functions",
+            observed.servers,
+            thousands(observed.on_lambda),
+        ));
+    }
+    let Some((hybrid, forecast)) = report.saving() else { return lines };
+    let month = MONTH_US as f64 <= report.span_us() as f64 * 1.5;
+    let projected = if month { "" } else { " if every month were like this" };
+    let of = |what: &str, saved: f64, share: f64| {
+        let word = if saved < 0.0 { "costs" } else { "saves" };
+        let more = if saved < 0.0 { " more" } else { "" };
+        format!("{what} {word} {} a month{more} ({:.0}%)", usd(saved.abs()), share.abs() * 100.0)
+    };
+    let mut line = of("both lanes instead of target tracking:", hybrid.usd(), hybrid.share());
+    if let Some(forecast) = forecast {
+        let _ =
+            write!(line, "; {}", of("a perfect forecast on top", forecast.usd(), forecast.share()));
+    }
+    lines.push(line + projected);
+    let services = report.services();
+    if 1 < services.len() {
+        let mut services = services;
+        services.sort_by(|a, b| b.1.usd().abs().total_cmp(&a.1.usd().abs()));
+        let told = services.iter().take(SERVICES).map(|(name, saving)| {
+            let saved = saving.usd();
+            let sign = if saved < 0.0 { '+' } else { '-' };
+            let leave = if saved < 0.0 { " (leave it alone)" } else { "" };
+            format!("{name} {sign}{}{leave}", usd(saved.abs()))
+        });
+        let told: Vec<_> = told.collect();
+        let more = services.len().saturating_sub(SERVICES);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        lines.push(format!("by service, a month: {}{more}", told.join(", ")));
+    }
+    if let Some((own, worth)) = report.worth() {
+        lines.push(match worth {
+            Worth::From(bill) => format!(
+                "the gateway itself costs {} a month: not worth running for a bill of less than {} a month",
+                usd(own),
+                usd(bill)
+            ),
+            Worth::Never => format!(
+                "not worth running for this load: the gateway costs {} a month, and both lanes save nothing",
+                usd(own)
+            ),
+        });
+    }
+    lines
+}
+
+/// Services that the verdict names.
+const SERVICES: usize = 8;
+
+fn of_bound(total: f64, bound: f64) -> String {
+    if bound <= 0.0 { "-".to_owned() } else { format!("{:.2}", total / bound) }
+}
+
 fn share(count: u64, tally: &Tally) -> String {
+    percent(count, tally.requests)
+}
+
+fn percent(count: u64, all: u64) -> String {
     if count == 0 {
         return "0".to_owned();
     }
-    let percent = count as f64 * 100.0 / tally.requests.max(1) as f64;
+    let percent = count as f64 * 100.0 / all.max(1) as f64;
     match percent {
         99.995.. => "100%".to_owned(),
         0.01.. => format!("{percent:.2}%"),
@@ -104,7 +203,7 @@ fn time(us: f64) -> String {
     }
 }
 
-fn usd(amount: f64) -> String {
+pub(super) fn usd(amount: f64) -> String {
     match amount {
         0.0 => "0".to_owned(),
         _ if amount < 10.0 => format!("${amount:.2}"),
