@@ -5,6 +5,7 @@ mod gather;
 mod json;
 mod loaded;
 mod observed;
+mod page;
 mod report;
 mod runs;
 mod scenarios;
@@ -70,6 +71,10 @@ pub(crate) struct Args {
     /// Write everything to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write a page with pictures to this file, to be sent on
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Own prices, laid over the list prices
     #[arg(long, value_name = "FILE")]
@@ -141,8 +146,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         print!("{}", table::table(report));
     }
     if let Some(file) = &args.json {
-        let text = json::report(&book, args.seed, &reports);
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        write(file, &json::report(&book, args.seed, &reports))?;
+    }
+    if let Some(file) = &args.html {
+        write(file, &page::page(&book, args.seed, &reports))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -236,6 +243,10 @@ fn name(file: &Path) -> String {
 
 fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Reads the workload file and picks the scenarios that are asked for.

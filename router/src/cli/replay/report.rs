@@ -155,7 +155,7 @@ impl Report<'_> {
             .slots
             .iter()
             .filter_map(|other| {
-                let usd = super::table::usd(cost(&other.runs)?);
+                let usd = charts::format::usd(cost(&other.runs)?);
                 Some(format!("{usd} a month at {}", other.factor.as_str()))
             })
             .collect();

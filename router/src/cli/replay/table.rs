@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use charts::format::{self, duration_us as time, usd};
 use policies::cost::{Group, MONTH_US};
 use predictor::replay::{compare::Mode, tally::Tally};
 
@@ -26,7 +27,7 @@ pub(super) fn table(report: &Report<'_>) -> String {
         out,
         "{}  {} requests, {days:.1} days{services}  {} list prices  seed {}  {how}",
         loaded.name,
-        thousands(bench.requests()),
+        format::thousands(bench.requests() as f64),
         bench.book.region,
         bench.seed,
     );
@@ -123,7 +124,7 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
             "as you ran it: {} servers seen in the log, each priced as a task of the policy from its first request to its last \
              one, idle or not; {} requests on functions",
             observed.servers,
-            thousands(observed.on_lambda),
+            format::thousands(observed.on_lambda as f64),
         ));
     }
     let Some((hybrid, forecast)) = report.saving() else { return lines };
@@ -146,9 +147,11 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
         services.sort_by(|a, b| b.1.usd().abs().total_cmp(&a.1.usd().abs()));
         let told = services.iter().take(SERVICES).map(|(name, saving)| {
             let saved = saving.usd();
-            let sign = if saved < 0.0 { '+' } else { '-' };
-            let leave = if saved < 0.0 { " (leave it alone)" } else { "" };
-            format!("{name} {sign}{}{leave}", usd(saved.abs()))
+            match saved {
+                CENT.. => format!("{name} -{}", usd(saved)),
+                _ if saved <= -CENT => format!("{name} +{} (leave it alone)", usd(-saved)),
+                _ => format!("{name} the same"),
+            }
         });
         let told: Vec<_> = told.collect();
         let more = services.len().saturating_sub(SERVICES);
@@ -171,6 +174,8 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
     lines
 }
 
+const CENT: f64 = 0.01;
+
 /// Services that the verdict names.
 const SERVICES: usize = 8;
 
@@ -183,42 +188,5 @@ fn share(count: u64, tally: &Tally) -> String {
 }
 
 fn percent(count: u64, all: u64) -> String {
-    if count == 0 {
-        return "0".to_owned();
-    }
-    let percent = count as f64 * 100.0 / all.max(1) as f64;
-    match percent {
-        99.995.. => "100%".to_owned(),
-        0.01.. => format!("{percent:.2}%"),
-        _ => "<0.01%".to_owned(),
-    }
-}
-
-fn time(us: f64) -> String {
-    match us / 1e3 {
-        ms if ms < 10.0 => format!("{ms:.1}ms"),
-        ms if ms < 1000.0 => format!("{ms:.0}ms"),
-        ms if ms < 100_000.0 => format!("{:.1}s", ms / 1e3),
-        ms => format!("{:.0}s", ms / 1e3),
-    }
-}
-
-pub(super) fn usd(amount: f64) -> String {
-    match amount {
-        0.0 => "0".to_owned(),
-        _ if amount < 10.0 => format!("${amount:.2}"),
-        _ => format!("${}", thousands(amount.round() as u64)),
-    }
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at != 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    format::percent(count as f64 / all.max(1) as f64)
 }
