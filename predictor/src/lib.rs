@@ -10,6 +10,8 @@ pub mod profile;
 
 pub mod trace;
 
+pub mod forecast;
+
 pub mod plan;
 
 pub mod replay;
