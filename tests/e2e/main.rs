@@ -24,6 +24,7 @@ mod observation;
 mod policies_cli;
 mod reload;
 mod replay;
+mod replay_policy;
 mod routing;
 mod shutdown;
 mod slots;

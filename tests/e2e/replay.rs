@@ -124,7 +124,7 @@ async fn what_is_no_load_is_told_with_its_place() {
     let folder = folder(&[("workload.yaml", WORKLOAD.as_bytes()), ("crowd.csv", &bad)]);
     let ended = replay(folder.path(), &[]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stdout.contains("lines cannot be read; the first is line"), "{ended:?}");
+    assert!(ended.stdout.contains("lines cannot be read; the first: "), "{ended:?}");
     let ended = replay(folder.path(), &["--scenario", "crwod"]).await;
     assert!(ended.stderr.contains("has no scenario `crwod`; it has crowd"), "{ended:?}");
 }
