@@ -239,8 +239,7 @@ impl Forecaster {
         for (horizon, said) in self.horizons.iter_mut().zip(&mut self.said) {
             let issued = horizon.say(&now, step, top, self.departed);
             let target_s = (step + horizon.steps()).saturating_mul(self.step_s);
-            let times = self.calendar.times(target_s);
-            *said = Quantiles::new(issued.map(|quantile| quantile * times));
+            *said = issued.times(self.calendar.times(target_s));
         }
     }
 

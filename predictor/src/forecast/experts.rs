@@ -17,8 +17,9 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Expert {
-    /// The last value.
+    /// The last value, and the highest of the last three.
     Last,
+    Highest,
     /// The means of the last 5, 20 and 100 steps.
     Mean5,
     Mean20,
@@ -56,6 +57,7 @@ pub(super) struct Now<'a> {
     /// The newest step.
     step: u64,
     last: f32,
+    highest: Option<f32>,
     mean_5: f32,
     means: [f32; 2],
     level: f32,
@@ -77,6 +79,7 @@ impl<'a> Now<'a> {
             trend,
             step,
             last,
+            highest: last::highest(past.history),
             mean_5: last::short_mean(past.history),
             means: means.logs(),
             level: past
@@ -119,6 +122,7 @@ impl<'a> Now<'a> {
             }
         };
         say(Expert::Last, Some(last));
+        say(Expert::Highest, self.highest);
         say(Expert::Mean20, Some(self.means[0]));
         say(Expert::Mean100, Some(self.means[1]));
         say(Expert::Trend, Some(trend));

@@ -6,7 +6,7 @@
 //! itself, mostly the best one. What is issued is at last moved by how often it held.
 
 use super::{
-    LEVELS, PerLevel,
+    LEVELS, PerLevel, Quantiles,
     aggregate::Aggregator,
     conformal::{Residuals, Tracker},
     elastic_net::{Model, Rows},
@@ -33,7 +33,7 @@ enum Residual {
 }
 
 /// How many candidates there are.
-const CANDIDATES: usize = 11;
+const CANDIDATES: usize = 12;
 
 /// The candidates and their weights before anything is known. Half of it all are the last value's: no one should lose
 /// against that; and the mixture's. Few of the experts' own quantiles help beside those of the mixture.
@@ -44,6 +44,7 @@ const LIST: [(Source, Residual, f32); CANDIDATES] = [
     (Source::One(Expert::Last), Residual::Scaled, 16.0),
     (Source::One(Expert::Mean5), Residual::Plain, 4.0),
     (Source::One(Expert::Mean5), Residual::Scaled, 4.0),
+    (Source::One(Expert::Highest), Residual::Plain, 1.0),
     (Source::One(Expert::Regression), Residual::Scaled, 1.0),
     (Source::One(Expert::ElasticNet), Residual::Scaled, 1.0),
     (Source::One(Expert::Day), Residual::Scaled, 1.0),
@@ -206,8 +207,9 @@ impl Horizon {
         }
     }
 
-    /// Says what will come, and remembers it until it has. `reactive` says no less than the last value would.
-    pub(super) fn say(&mut self, now: &Now<'_>, step: u64, top: f32, reactive: bool) -> PerLevel {
+    /// Says what will come, and remembers it until it has. `reactive` says no less than the last value would from the
+    /// median on.
+    pub(super) fn say(&mut self, now: &Now<'_>, step: u64, top: f32, reactive: bool) -> Quantiles {
         let (mut points, features) = now.ask(self.steps);
         let change = self.regression.predict(&features);
         let other = self.model.as_ref().map_or(change, |model| model.predict(&features));
@@ -238,10 +240,13 @@ impl Horizon {
         }
         // Levels are learned apart from each other, so that quantiles may cross by a little.
         issued.sort_by(f32::total_cmp);
+        // The mean of the series may lie between two counts, but no quantile of it does.
+        let mean = Quantiles::new(issued).mean;
+        let issued = issued.map(f32::round);
         let target = step + self.steps;
         self.said[(target % self.steps) as usize] =
             Some(Said { target, points, numbers, deviations, features, base: now.last(), issued });
-        issued
+        Quantiles { counts: issued, mean }
     }
 
     /// Returns the steps that an elastic net is fitted to.

@@ -1,4 +1,5 @@
-//! Expert: the load stays what it was, in the last step or on average over the last 5, 20 and 100 steps.
+//! Experts: the load stays what it was, in the last step, on average over the last 5, 20 and 100 steps, or in the highest of the last
+//! three: one low step, a log that is rotated or a pause for collection, is not yet less load.
 
 use super::history::{History, count_of, log_of};
 
@@ -7,6 +8,9 @@ const SHARES: [f32; 2] = [2.0 / 21.0, 2.0 / 101.0];
 
 /// Steps of the short mean. The counts are averaged plainly, so that it forgets a flood after five steps.
 const SHORT: u64 = 5;
+
+/// Steps of which the highest is taken.
+const HIGHEST_OF: u64 = 3;
 
 /// Means of the count that forget exponentially.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,12 @@ pub(super) fn short_mean(history: &History) -> f32 {
     log_of(sum / n.max(1.0))
 }
 
+/// Returns the highest of the last three values.
+pub(super) fn highest(history: &History) -> Option<f32> {
+    let newest = history.next().saturating_sub(HIGHEST_OF)..history.next();
+    newest.filter_map(|step| history.get(step)).reduce(f32::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +68,17 @@ mod tests {
         assert!((count_of(short_mean(&history)) - 80.0).abs() < 0.1);
         // 1 - (1 - 2/21)^10 = 63 % and 1 - (1 - 2/101)^10 = 18 % of the way from 40 to 80.
         assert!((medium - 65.3).abs() < 0.1 && (long - 47.2).abs() < 0.1, "{medium} {long}");
+    }
+
+    #[test]
+    fn one_low_step_leaves_the_highest_where_it_was_and_three_do_not() {
+        let mut history = History::new(16);
+        assert_eq!(highest(&history), None);
+        for (count, expected) in [(50.0, 50.0), (60.0, 60.0), (5.0, 60.0), (5.0, 60.0), (5.0, 5.0)]
+        {
+            history.push(log_of(count));
+            let found = count_of(highest(&history).unwrap());
+            assert!((found - expected).abs() < 0.1, "{found} after {count}");
+        }
     }
 }

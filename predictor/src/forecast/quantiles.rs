@@ -12,7 +12,8 @@ const NORMAL_ABOVE: f32 = 60.0;
 /// Requests of a step to come, as quantiles.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Quantiles {
-    /// The count that is not exceeded with the probability of each of [`LEVELS`]; none below 0, none below the one before.
+    /// The count that is not exceeded with the probability of each of [`LEVELS`]: whole, none below 0, none below the one
+    /// before.
     pub counts: [f32; LEVELS.len()],
     /// The count to expect.
     pub mean: f32,
@@ -38,6 +39,11 @@ impl Quantiles {
         }
     }
 
+    /// Returns the forecast of `times` (above 0) as many requests.
+    pub(super) fn times(&self, times: f32) -> Self {
+        Self { counts: self.counts.map(|count| (count * times).round()), mean: self.mean * times }
+    }
+
     /// Returns what lies at `part` (0 to 1) of the way to `other`.
     pub(super) fn towards(&self, other: &Self, part: f32) -> Self {
         Self::new(std::array::from_fn(|i| {
@@ -57,7 +63,10 @@ impl Quantiles {
         let dispersion = if dispersion.is_finite() { dispersion.clamp(1.0, 100.0) } else { 1.0 };
         let means = self.counts.map(|count| count * share);
         if NORMAL_ABOVE < means[LEVELS.len() - 1] / dispersion {
-            return Self::new(wide(&means, dispersion));
+            return Self {
+                counts: wide(&means, dispersion).map(f32::round),
+                mean: self.mean * share,
+            };
         }
         let mut counts = [0.0; LEVELS.len()];
         let mut parts = means.map(|mean| Counts::new(mean, dispersion));
@@ -77,7 +86,7 @@ impl Quantiles {
             count += 1.0;
         }
         counts[next..].fill(count);
-        Self { mean: Self::new(means).mean, counts }
+        Self { counts, mean: self.mean * share }
     }
 }
 
