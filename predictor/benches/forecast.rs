@@ -1,8 +1,8 @@
 //! What learning a step and forecasting from it costs. Goal: 10,000 series in a second on one core, plans included, and
 //! 1 GiB; a light expert in 5 us.
 //!
-//! Each series has steps of a minute and the horizons 1, 5, 15 and 30 min. The elastic net, which is for the largest series
-//! only, is timed apart.
+//! Each series has steps of a minute and the horizons 1, 5, 15 and 30 min. The elastic net, which is for the largest
+//! series only, is timed apart.
 
 use std::{hint::black_box, time::Duration};
 

@@ -5,14 +5,15 @@
 //! them, for each horizon and each quantile apart (`aggregate`, `horizon`). All of it is learned online, step by step, in
 //! microseconds and a bounded memory; the one costly expert (`elastic_net`) is refitted where and when the caller likes.
 //!
-//! What was left out: in a comparison on three series of minutes, seasonal-trend decomposition with exponential smoothing
-//! (MSTL and ETS) took milliseconds a forecast where an expert here takes microseconds, and lost to the online regression or
-//! to the raw day before on each of them; so did gradient-boosted trees.
+//! What was left out: in a comparison on three series of minutes, seasonal-trend decomposition with exponential
+//! smoothing (MSTL and ETS) took milliseconds a forecast where an expert here takes microseconds, and lost to the
+//! online regression or to the raw day before on each of them; so did gradient-boosted trees.
 //!
 //! Around a forecaster: [`rollup`] makes steps of seconds, [`pool`] shares a group's forecast among its sparse routes,
-//! [`burst`] sees within seconds that reality has left the forecast, [`backtest`] tells how good all this would have been.
+//! [`burst`] sees within seconds that reality has left the forecast, [`backtest`] tells how good all this would have
+//! been.
 //!
-//! Counts are integers; there is nothing else to refuse. Missing steps are `None`, late ones are told and left out.
+//! Counts are integers; there is nothing else to refuse. Missing steps are `None`; a clock that jumps is doubted at first.
 
 mod aggregate;
 pub mod backtest;
@@ -53,7 +54,8 @@ pub const STEP_S_MAX: u64 = 86_400;
 const HISTORY_STEPS: u64 = 12_000;
 const HISTORY_DAYS: std::ops::RangeInclusive<u64> = 8..=35;
 
-/// How many times the largest count of late anyone may forecast. Exponential growth, extrapolated, has no bound of its own.
+/// How many times the largest count of late anyone may forecast. Exponential growth, extrapolated, has no bound of its
+/// own.
 const TOP_TIMES: f32 = 10.0;
 
 /// Reality has left the forecast when a count is this many times as far above the median as the highest quantile is: by
@@ -75,13 +77,21 @@ impl Default for Config {
     }
 }
 
+/// How many steps in a row, each later than the one before it, make a time believed that was doubted: a clock that was
+/// really set, an outage that was really as long. One more would cost one more step without a forecast.
+const BELIEVED_AFTER: u32 = 3;
+
+/// The end of the year 9999, in seconds since 1970. Later times are no one's clock.
+const AT_S_MAX: u64 = 253_402_300_799;
+
 /// What became of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observed {
     /// It was learned from, or known to be missing.
     Learned,
-    /// Its step, or a later one, was observed before (a clock that was set back, a restart): nothing was learned.
-    Late,
+    /// Its time does not follow: its step was observed before, or comes after more steps than are remembered. Nothing
+    /// was learned; the third one in a row is believed, and what was observed of its future is forgotten.
+    Doubted,
 }
 
 /// Forecasts one series at one step length.
@@ -98,6 +108,8 @@ pub struct Forecaster {
     top: f32,
     /// Reality has left the forecast, and has not come back.
     departed: bool,
+    /// The newest step whose time was doubted, and how many in a row were.
+    doubted: (u64, u32),
     horizons: Box<[Horizon]>,
     /// What was said last, for each horizon.
     said: Box<[Quantiles]>,
@@ -132,6 +144,7 @@ impl Forecaster {
             trend: Trend::default(),
             top: 0.0,
             departed: false,
+            doubted: (0, 0),
             said: vec![Quantiles::default(); horizons.len()].into(),
             horizons: horizons.into_iter().map(Horizon::new).collect(),
         }
@@ -139,21 +152,15 @@ impl Forecaster {
 
     /// Learns the count of the step that began at `at_s` (seconds since 1970), and forecasts from its end.
     ///
-    /// `None` is a count that is not known; steps that are left out are not known either. A gap is filled with what the day before
-    /// had, to look back on, and nothing is learned from that. After a gap longer than the history all of it is let go, and
-    /// only what was learned about experts stays.
+    /// `None` is a count that is not known; steps that are left out are not known either. A gap is filled with what the
+    /// day before had, to look back on, and nothing is learned from that. After a gap longer than the history all of it
+    /// is let go, and only what was learned about experts stays.
     pub fn observe(&mut self, at_s: u64, count: Option<u64>) -> Observed {
         let step = at_s / self.step_s;
+        if AT_S_MAX < at_s || self.doubt(step) {
+            return Observed::Doubted;
+        }
         self.calendar.look_up(at_s);
-        if self.history.is_empty() {
-            self.history.restart(step);
-        }
-        if step < self.history.next() {
-            return Observed::Late;
-        }
-        if self.history.capacity() < step - self.history.next() {
-            self.history.restart(step);
-        }
         while self.history.next() < step {
             self.skip();
         }
@@ -168,8 +175,8 @@ impl Forecaster {
         Observed::Learned
     }
 
-    /// Returns what comes in the step `ahead_s` seconds after the one observed last; between horizons in proportion, before the first and
-    /// after the last one like those. Before anything was observed, zeros.
+    /// Returns what comes in the step `ahead_s` seconds after the one observed last; between horizons in proportion,
+    /// before the first and after the last one like those. Before anything was observed, zeros.
     pub fn forecast(&self, ahead_s: u64) -> Quantiles {
         let after =
             self.horizons.partition_point(|horizon| horizon.steps() * self.step_s < ahead_s);
@@ -202,6 +209,25 @@ impl Forecaster {
                 horizon.install(model);
             }
         }
+    }
+
+    /// Whether the time of `step` is doubted. Where it is believed though it does not follow, history is made to end
+    /// before it.
+    fn doubt(&mut self, step: u64) -> bool {
+        let next = self.history.next();
+        let follows = next <= step && step - next <= self.history.capacity();
+        if self.history.is_empty() {
+            self.history.restart(step);
+        } else if !follows {
+            let (newest, row) = self.doubted;
+            self.doubted = (step, if newest < step { row + 1 } else { 1 });
+            if self.doubted.1 < BELIEVED_AFTER {
+                return true;
+            }
+            self.history.rewind(step);
+        }
+        self.doubted = (0, 0);
+        false
     }
 
     /// Passes over the next step, whose count is not known.

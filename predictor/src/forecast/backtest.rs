@@ -67,7 +67,8 @@ impl fmt::Display for Row {
     }
 }
 
-/// Goes through a series that begins at `start_s` with steps of `step_s` seconds, a count each (`None` where it is not known).
+/// Goes through a series that begins at `start_s` with steps of `step_s` seconds, a count each (`None` where it is not
+/// known).
 pub fn run(start_s: u64, step_s: u64, counts: &[Option<u64>], settings: &Settings) -> Vec<Row> {
     let step_s = step_s.max(1);
     let long_s =

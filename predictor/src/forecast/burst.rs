@@ -1,12 +1,12 @@
 //! Sees within seconds that more comes than was forecast, and tells what comes instead.
 //!
 //! A forecast is made of minutes; a flood fills every slot in seconds. So counts of short steps are held against the
-//! forecast by a cumulative sum of log-likelihood ratios (CUSUM, Page 1954): does the load have the rate that was forecast
-//! at most, or half as much again? `S <- max(0, S + (count x ln 1.5 - 0.5 x expected) / dispersion)`, and `S` at
-//! `ln(steps)` is an alarm. While the forecast is true, alarms are `steps` apart on average, or further, whatever the
-//! rate is (Lorden 1971): that is the rate of false alarms, and a choice. Worked: at 6 steps a minute and one false alarm
-//! in 30 days, the bound is ln(259,200) = 12.5; where 10 requests are expected and 30 come, each step adds
-//! 30 x 0.405 - 5 = 7.2, and the second one is an alarm.
+//! forecast by a cumulative sum of log-likelihood ratios (CUSUM, Page 1954): does the load have the rate that was
+//! forecast at most, or half as much again? `S <- max(0, S + (count x ln 1.5 - 0.5 x expected) / dispersion)`, and `S`
+//! at `ln(steps)` is an alarm. While the forecast is true, alarms are `steps` apart on average, or further, whatever
+//! the rate is (Lorden 1971): that is the rate of false alarms, and a choice. Worked: at 6 steps a minute and one false
+//! alarm in 30 days, the bound is ln(259,200) = 12.5; where 10 requests are expected and 30 come, each step adds 30 x
+//! 0.405 - 5 = 7.2, and the second one is an alarm.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -38,9 +38,9 @@ impl Guard {
         Self { bound: (steps as f32).ln(), sum: 0.0, active: false, rates: VecDeque::new(), step_s }
     }
 
-    /// Learns that `count` requests came in the step at `at_s` where `expected` were forecast at most (a high quantile of the
-    /// forecast, for that step), with a variance of `dispersion` (1 or more) times the mean. Returns whether reality is out of
-    /// the forecast, until the sum has come back to nothing.
+    /// Learns that `count` requests came in the step at `at_s` where `expected` were forecast at most (a high quantile
+    /// of the forecast, for that step), with a variance of `dispersion` (1 or more) times the mean. Returns whether
+    /// reality is out of the forecast, until the sum has come back to nothing.
     pub fn observe(&mut self, at_s: u64, count: u64, expected: f32, dispersion: f32) -> bool {
         let count = count as f32;
         while self.rates.front().is_some_and(|(then, _)| *then + WINDOW_S <= at_s || at_s < *then) {
@@ -65,7 +65,8 @@ impl Guard {
         self.active
     }
 
-    /// Returns requests per second to be ready for: `forecast`, or while reality is out of it the most of the last minute, if that is more.
+    /// Returns requests per second to be ready for: `forecast`, or while reality is out of it the most of the last
+    /// minute, if that is more.
     pub fn rate(&self, forecast: f32) -> f32 {
         if !self.active {
             return forecast;
@@ -81,7 +82,8 @@ mod tests {
 
     use super::*;
 
-    /// Counts of a Poisson distribution whose mean is `mean(step)`, in steps of 10 s; tells for each whether there is an alarm.
+    /// Counts of a Poisson distribution whose mean is `mean(step)`, in steps of 10 s; tells for each whether there is
+    /// an alarm.
     fn watch(
         guard: &mut Guard,
         seed: u64,

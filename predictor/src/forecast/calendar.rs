@@ -12,7 +12,8 @@ use jiff::{Timestamp, tz::TimeZone};
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
 
-/// How far around a time changes of the clock are looked up at once: further than any history reaches, and two days ahead.
+/// How far around a time changes of the clock are looked up at once: further than any history reaches, and two days
+/// ahead.
 const BACK_S: i64 = 40 * 86_400;
 const AHEAD_S: i64 = 2 * 86_400;
 
@@ -110,7 +111,8 @@ impl Calendar {
         ago.saturating_add(self.offset_s(at.saturating_sub(ago)) - self.offset_s(at)).unsigned_abs()
     }
 
-    /// Returns the seconds since the last local midnight, and since the last start of a local week (a Thursday, as 1970 began).
+    /// Returns the seconds since the last local midnight, and since the last start of a local week (a Thursday, as 1970
+    /// began).
     pub(super) fn local_s(&self, at_s: u64) -> (u64, u64) {
         let local =
             at_s.saturating_add_signed(self.offset_s(i64::try_from(at_s).unwrap_or(i64::MAX)));
@@ -129,7 +131,8 @@ mod tests {
     #[test]
     fn yesterday_is_23_or_25_hours_ago_when_clocks_change() {
         let mut calendar = Calendar::new("Europe/Budapest", Vec::new()).unwrap();
-        // Summer time began on 29 March 2026 at 02:00 local time (01:00 UTC), and ends on 25 October at 03:00 (01:00 UTC).
+        // Summer time began on 29 March 2026 at 02:00 local time (01:00 UTC), and ends on 25 October at 03:00 (01:00
+        // UTC).
         for (now, hours) in [
             ("2026-03-28T08:00:00Z", 24),
             ("2026-03-29T08:00:00Z", 23),

@@ -29,7 +29,8 @@ const GAIN_MAX: f32 = 1e6;
 /// A histogram of residuals that forgets exponentially.
 #[derive(Debug, Clone)]
 pub(super) struct Residuals {
-    /// Weight of each bucket, the most negative residuals first; the middle one holds what is too small to tell from zero.
+    /// Weight of each bucket, the most negative residuals first; the middle one holds what is too small to tell from
+    /// zero.
     buckets: Box<[f32; 2 * SIDE + 1]>,
     total: f32,
     /// What the next residual weighs. It grows, instead of everything else being made smaller each time.

@@ -171,8 +171,8 @@ impl<'a> Now<'a> {
     }
 }
 
-/// Returns by how much a single step of the day stands out from its neighbours, day after day: a job on the hour, a log that is
-/// rotated at midnight.
+/// Returns by how much a single step of the day stands out from its neighbours, day after day: a job on the hour, a log
+/// that is rotated at midnight.
 fn odd(past: &Past<'_>, step: u64, smooth: Option<f32>) -> f32 {
     past.profile(step, Season::Day, 1, 0).zip(smooth).map_or(0.0, |(sharp, smooth)| sharp - smooth)
 }

@@ -1,7 +1,7 @@
 //! What was counted lately, one value a step.
 //!
-//! Experts work on `ln(1 + count)`: there a doubling is as far as a halving, and one flood does not outweigh a week. It is
-//! held in 1/2048ths, so that eight days of minutes take 23 kB and a count is true to 0.03 %.
+//! Experts work on `ln(1 + count)`: there a doubling is as far as a halving, and one flood does not outweigh a week. It
+//! is held in 1/2048ths, so that eight days of minutes take 23 kB and a count is true to 0.03 %.
 
 use std::ops::RangeInclusive;
 
@@ -40,6 +40,12 @@ impl History {
     /// Forgets everything; the next value is of the step `next`.
     pub(super) fn restart(&mut self, next: u64) {
         (self.next, self.len) = (next, 0);
+    }
+
+    /// Forgets `step` and everything after it, so that it comes next; everything, when `step` is not one that is held.
+    pub(super) fn rewind(&mut self, step: u64) {
+        let ahead = self.next.checked_sub(step).filter(|ahead| *ahead <= self.len);
+        (self.next, self.len) = (step, ahead.map_or(0, |ahead| self.len - ahead));
     }
 
     /// Adds the value of the next step.
@@ -115,6 +121,19 @@ mod tests {
         let around = history.around(105, 1).unwrap();
         let mean = f32::midpoint(log_of(4.0), log_of(5.0));
         assert!((around - mean).abs() < 0.001, "{around} {mean}");
+    }
+
+    #[test]
+    fn what_is_rewound_is_forgotten_and_the_rest_is_not() {
+        let mut history = History::new(4);
+        history.restart(10);
+        for count in [1.0, 2.0, 3.0] {
+            history.push(log_of(count));
+        }
+        history.rewind(12);
+        assert!(history.get(11).is_some() && history.get(12).is_none() && history.next() == 12);
+        history.rewind(5);
+        assert!(history.is_empty() && history.next() == 5);
     }
 
     #[test]

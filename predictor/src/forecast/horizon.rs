@@ -1,9 +1,9 @@
 //! One horizon of a series: what was said and has not come yet, how good each expert was, and what to say now.
 //!
-//! An expert's number becomes quantiles by the residuals it had lately, in one of two ways: plain, or in deviations that
-//! are expected now (from residuals of late, and Poisson's own). Quantiles of these candidates are mixed, by weights of
-//! each level's own: who is best in the middle need not be in the tail. The mixture of all experts' numbers is a candidate
-//! itself, mostly the best one. What is issued is at last moved by how often it held.
+//! An expert's number becomes quantiles by the residuals it had lately, in one of two ways: plain, or in deviations
+//! that are expected now (from residuals of late, and Poisson's own). Quantiles of these candidates are mixed, by
+//! weights of each level's own: who is best in the middle need not be in the tail. The mixture of all experts' numbers
+//! is a candidate itself, mostly the best one. What is issued is at last moved by how often it held.
 
 use super::{
     LEVELS, PerLevel, Quantiles,

@@ -1,5 +1,5 @@
-//! Experts: the load stays what it was, in the last step, on average over the last 5, 20 and 100 steps, or in the highest of the last
-//! three: one low step, a log that is rotated or a pause for collection, is not yet less load.
+//! Experts: the load stays what it was, in the last step, on average over the last 5, 20 and 100 steps, or in the
+//! highest of the last three: one low step, a log that is rotated or a pause for collection, is not yet less load.
 
 use super::history::{History, count_of, log_of};
 

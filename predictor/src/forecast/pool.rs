@@ -1,8 +1,8 @@
 //! Sparse routes forecast together.
 //!
-//! A route with a request in ten minutes has no rhythm that could be learned from it; fifty of them have. So their sum is
-//! forecast, and shared out by what each had of it lately (a Dirichlet prior, forgotten exponentially). A route that has never
-//! been seen gets a little: the prior is one request for all routes together.
+//! A route with a request in ten minutes has no rhythm that could be learned from it; fifty of them have. So their sum
+//! is forecast, and shared out by what each had of it lately (a Dirichlet prior, forgotten exponentially). A route that
+//! has never been seen gets a little: the prior is one request for all routes together.
 
 use super::Quantiles;
 
@@ -56,7 +56,8 @@ impl Pool {
         self.counts.get(route).map_or(0.0, |count| (count + each) / (self.total + prior))
     }
 
-    /// Returns the forecast of a route, given that of the group. Routes of a group are taken to be independent of each other.
+    /// Returns the forecast of a route, given that of the group. Routes of a group are taken to be independent of each
+    /// other.
     pub fn forecast(&self, group: &Quantiles, route: usize) -> Quantiles {
         group.share(self.share(route), 1.0)
     }

@@ -116,8 +116,8 @@ struct Counts {
 impl Counts {
     fn new(mean: f32, dispersion: f32) -> Self {
         let (mean, dispersion) = (f64::from(mean), f64::from(dispersion));
-        // Variance = dispersion x mean: rest = 1 - 1 / dispersion, size = mean / (dispersion - 1), so that
-        // size x rest = mean / dispersion; the probability of none is dispersion^-size, and exp(-mean) at a dispersion of 1.
+        // Variance = dispersion x mean: rest = 1 - 1 / dispersion, size = mean / (dispersion - 1), so that size x rest
+        // = mean / dispersion; the probability of none is dispersion^-size, and exp(-mean) at a dispersion of 1.
         let rest = 1.0 - dispersion.recip();
         let none =
             if dispersion < 1.001 { -mean } else { -mean * dispersion.ln() / (dispersion - 1.0) };

@@ -1,8 +1,8 @@
 //! Expert: a straight line through what is known now, learned one step at a time (recursive least squares).
 //!
-//! It forecasts the change of `ln(1 + count)` until the target from how far now is from means, from the analogues of the day
-//! and the week before and from the time of day. Old steps are forgotten exponentially; one that is far off counts as four
-//! deviations, so that an outlier does not bend it.
+//! It forecasts the change of `ln(1 + count)` until the target from how far now is from means, from the analogues of
+//! the day and the week before and from the time of day. Old steps are forgotten exponentially; one that is far off
+//! counts as four deviations, so that an outlier does not bend it.
 
 /// How many features there are.
 pub(super) const FEATURES: usize = 23;

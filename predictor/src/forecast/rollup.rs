@@ -1,7 +1,8 @@
 //! Counts of seconds, or of other short pieces, made counts of longer steps.
 //!
-//! Seconds come in order from the gateway's counters. A second that was not reported (a restart, a clock set forward) is missing, which is not
-//! zero: a step is known when nine tenths of it are, and then counts as if the rest had been alike.
+//! Seconds come in order from the gateway's counters. A second that was not reported (a restart, a clock set forward)
+//! is missing, which is not zero: a step is known when nine tenths of it are, and then counts as if the rest had been
+//! alike.
 
 /// Share of a step that has to be known.
 const KNOWN: f64 = 0.9;
@@ -34,7 +35,8 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Sums up pieces of `piece_s` seconds into steps of `step_s`; each is 1 at least, and a step no shorter than a piece.
+    /// Sums up pieces of `piece_s` seconds into steps of `step_s`; each is 1 at least, and a step no shorter than a
+    /// piece.
     pub fn new(piece_s: u64, step_s: u64) -> Self {
         let piece_s = piece_s.max(1);
         Self {
@@ -49,9 +51,9 @@ impl Rollup {
         }
     }
 
-    /// Adds the requests of the piece that began at `piece_at_s`, and returns the step before when this one begins a new step and that one was not
-    /// returned yet. Of steps that were left out altogether nothing is returned. A piece that is not after the one
-    /// before it is left out: a clock that is set back would count twice.
+    /// Adds the requests of the piece that began at `piece_at_s`, and returns the step before when this one begins a
+    /// new step and that one was not returned yet. Of steps that were left out altogether nothing is returned. A piece
+    /// that is not after the one before it is left out: a clock that is set back would count twice.
     pub fn add(&mut self, piece_at_s: u64, count: u64) -> Option<Step> {
         let begins = piece_at_s - piece_at_s % self.step_s;
         if self.at_s.is_some() && piece_at_s <= self.newest_s {

@@ -37,7 +37,8 @@ impl Season {
     }
 }
 
-/// Steps to each side that a smoothed analogue is the mean of: five minutes of minutes, as rhythms are less sharp than that.
+/// Steps to each side that a smoothed analogue is the mean of: five minutes of minutes, as rhythms are less sharp than
+/// that.
 pub(super) const REACH: u64 = 2;
 
 /// The past, as seen from now.

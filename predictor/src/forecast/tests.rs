@@ -1,10 +1,8 @@
 //! A forecaster from end to end: series with a known answer, and everything that may go wrong with one.
 
+use proptest::prelude::*;
 use rand_distr::{Distribution as _, Poisson};
-use rand_xoshiro::{
-    Xoshiro256PlusPlus,
-    rand_core::{Rng as _, SeedableRng as _},
-};
+use rand_xoshiro::{Xoshiro256PlusPlus, rand_core::SeedableRng as _};
 
 use super::{calendar::Event, *};
 
@@ -34,8 +32,8 @@ fn check(quantiles: &Quantiles) {
     );
 }
 
-/// Lets days of `load` be seen from `from` on, and returns how much the quantiles of the second half's steps held, for each
-/// horizon, as the shares of counts at most and of counts below each quantile.
+/// Lets days of `load` be seen from `from` on, and returns how much the quantiles of the second half's steps held, for
+/// each horizon, as the shares of counts at most and of counts below each quantile.
 fn coverage(load: impl Fn(u64) -> f64, days: u64) -> [[(f64, f64); LEVELS.len()]; 3] {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(6);
     let counts: Vec<u64> = (0..days * 288).map(|n| poisson(&mut random, load(300 * n))).collect();
@@ -153,21 +151,33 @@ fn a_day_without_data_is_got_over() {
 }
 
 #[test]
-fn clocks_that_are_set_back_and_forth() {
+fn a_clock_that_jumps_for_a_moment_changes_nothing() {
     let mut forecaster = forecaster(Config::default());
     for n in 1_000..1_600 {
         forecaster.observe(300 * n, Some(50));
     }
     let before = forecaster.forecast(300);
-    assert_eq!(forecaster.observe(300 * 1_599, Some(7)), Observed::Late);
-    assert_eq!(forecaster.observe(0, Some(7)), Observed::Late);
-    assert_eq!(forecaster.forecast(300), before);
-    // Years ahead, the end of time, and anything after that.
-    for at_s in [300 * 1_000_000, u64::MAX / 2, u64::MAX - 300] {
-        assert_eq!(forecaster.observe(at_s, Some(60)), Observed::Learned);
-        check(&forecaster.forecast(HOUR_S));
+    for at_s in [300 * 1_599, 0, u64::MAX, AT_S_MAX, 300 * 1_000, 300 * 1_599] {
+        assert_eq!(forecaster.observe(at_s, Some(7)), Observed::Doubted, "{at_s}");
     }
-    assert_eq!(forecaster.observe(300, Some(7)), Observed::Late);
+    assert_eq!(forecaster.forecast(300), before);
+    assert_eq!(forecaster.observe(300 * 1_600, Some(50)), Observed::Learned);
+}
+
+#[test]
+fn a_clock_that_was_set_is_believed_soon() {
+    // Back by an hour, ahead by years, and back again.
+    let mut forecaster = forecaster(Config::default());
+    for from in [1_000_000, 1_000_588, 9_000_000, 1_001_200] {
+        for n in from..from + 600 {
+            let observed = forecaster.observe(300 * n, Some(50));
+            let doubted = n < from + 2 && from != 1_000_000;
+            assert_eq!(observed == Observed::Doubted, doubted, "step {n}");
+            check(&forecaster.forecast(HOUR_S));
+        }
+        let median = forecaster.forecast(HOUR_S).at(0.5);
+        assert!((45.0..55.0).contains(&median), "{median} after {from}");
+    }
 }
 
 #[test]
@@ -299,4 +309,41 @@ fn a_series_is_bounded_in_memory() {
         }
     });
     assert_eq!(allocated.count_total, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_series_makes_it_panic_or_say_what_is_no_count(
+        step_s in prop_oneof![Just(1), Just(10), Just(60), Just(7), Just(1_800), Just(86_400)],
+        zone in prop_oneof![Just(None), Just(Some("Europe/Budapest")), Just(Some("Australia/Lord_Howe"))],
+        start_s in prop_oneof![0..1_000_u64, 1_700_000_000..1_800_000_000_u64, Just(AT_S_MAX - 100_000)],
+        steps in prop::collection::vec(
+            (
+                // Mostly the next step, now and then a gap, a step back or any time at all.
+                prop_oneof![20 => Just(1_i64), 1 => -50..50_i64, 1 => any::<i64>()],
+                prop_oneof![8 => (0..200_u64).prop_map(Some), 1 => Just(None), 1 => any::<u64>().prop_map(Some)],
+            ),
+            1..120,
+        ),
+    ) {
+        let calendar = zone.map_or_else(Calendar::default, |zone| Calendar::new(zone, Vec::new()).unwrap());
+        let horizons: Vec<u64> = [1, 2, 9].into_iter().filter(|steps| steps * step_s <= STEP_S_MAX).collect();
+        let mut forecaster = Forecaster::new(step_s, &horizons, Config { calendar, elastic_net: true });
+        let mut at_s = start_s;
+        for (ahead, count) in steps {
+            at_s = at_s.saturating_add_signed(ahead.saturating_mul(step_s.cast_signed()));
+            forecaster.observe(at_s, count);
+            for ahead_s in [0, 1, 5 * step_s, u64::MAX] {
+                check(&forecaster.forecast(ahead_s));
+            }
+            if ahead != 1 {
+                at_s = start_s;
+            }
+        }
+        let refitted = forecaster.refit().run();
+        forecaster.install(refitted);
+        check(&forecaster.forecast(step_s));
+    }
 }
