@@ -60,7 +60,7 @@ fn benches(criterion: &mut Criterion) {
     let service = policy.service(route.service);
     let lanes = LaneStates {
         lambda: LambdaState { up: true, in_flight: 3 },
-        container: ContainerState { up: true, slots_free: 2, waiting: 0 },
+        container: ContainerState { up: true, slots: 8, slots_free: 2, waiting: 0 },
     };
     for (name, p95) in [("learned", 40_000), ("borderline", 1_000_000), ("marathon", 4_000_000)] {
         let belief = Belief { seen: 212, p95_us: p95, ..Belief::default() };

@@ -156,6 +156,8 @@ pub struct LambdaState {
 pub struct ContainerState {
     /// At least one task is ready.
     pub up: bool,
+    /// Slots of all ready tasks, free or not.
+    pub slots: u32,
     /// Free slots, over all ready tasks.
     pub slots_free: u32,
     /// Requests waiting for a slot.
@@ -209,8 +211,10 @@ pub enum Refusal {
 ///
 /// The order of the rules is the promise made to the operator. Hard rules come first: a lane that cannot serve the
 /// request is never chosen. Then the class: declared by policy, or learned once [`MIN_SEEN`] requests were seen, or by the
-/// prior. The class's lane takes the request; when it is full or broken and the other lane is not, that one does. The last
-/// lane left is used even when all its slots are busy: the request waits there, for as long as the route allows.
+/// prior. The class's lane takes the request; when it is full or broken and the other lane is not, that one does. A
+/// container lane is full when all slots are busy and none is expected to come free within the route's `timeouts.queue`:
+/// a slot that is about to be free is already paid for. The last lane left is used even when it is full: the request
+/// waits there, for as long as the route allows.
 ///
 /// `draw` is a uniformly random number: it only picks within the band of [`BORDER`].
 pub fn decide(
@@ -249,7 +253,9 @@ pub fn decide(
         }
     };
 
-    let full = home == Lane::Container && ruled_out.has(Cause::SlotsFull);
+    let full = home == Lane::Container
+        && ruled_out.has(Cause::SlotsFull)
+        && !wait_fits(route, service, belief, lanes.container);
     if usable(home) && !full {
         return go(home, why);
     }
@@ -297,6 +303,24 @@ fn soft_rules(out: &mut RuledOut, service: &Service, lanes: &LaneStates) {
         out.set_if(!lanes.container.up, Cause::NoTasks);
         out.set_if(lanes.container.up && lanes.container.slots_free == 0, Cause::SlotsFull);
     }
+}
+
+/// Tells whether a slot is expected within the route's `timeouts.queue`: `(waiting + 1) x mean service time / slots`.
+///
+/// With 3 waiting for 20 slots of requests that take 200 ms: 4 x 200 ms / 20 = 40 ms.
+fn wait_fits(
+    route: &Route,
+    service: &Service,
+    belief: &Belief,
+    containers: ContainerState,
+) -> bool {
+    let mean_us = if learned(service, belief) {
+        u128::from(belief.mean_us)
+    } else {
+        route.auto.prior.as_micros()
+    };
+    let ahead = u128::from(containers.waiting) + 1;
+    ahead * mean_us <= route.timeouts.queue.as_micros() * u128::from(containers.slots)
 }
 
 /// Tells whether what was observed counts: it is learned at all, and from enough requests.

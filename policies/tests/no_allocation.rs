@@ -29,7 +29,7 @@ routes:
     headers.insert("x-tier", HeaderValue::from_static("gold"));
     let lanes = LaneStates {
         lambda: LambdaState { up: true, in_flight: 0 },
-        container: ContainerState { up: true, slots_free: 0, waiting: 1 },
+        container: ContainerState { up: true, slots: 8, slots_free: 0, waiting: 1 },
     };
     let belief = Belief { seen: 100, p95_us: 1_000_000, ..Belief::default() };
 

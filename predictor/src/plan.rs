@@ -92,6 +92,8 @@ pub struct Shape {
     pub slots_per_task: u32,
     /// Share of its slots that a task must have busy to cost no more than Lambda would: above 1 when it never pays.
     pub break_even: f64,
+    /// How long a request may wait for a slot before it goes to Lambda, in mean service times.
+    pub patience: f64,
     /// Time from asking for a task until it takes requests: its 95th percentile, in microseconds.
     pub start_us: u64,
     /// How long a task is paid for at least, in microseconds.

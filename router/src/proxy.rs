@@ -147,7 +147,7 @@ fn decide_lane(attempt: &Attempt<'_>, service: &Service, size: u8, facts: &Facts
     if let (Some(function), Some(keys)) = (function, keys) {
         function.probe_if_due(attempt.worker, keys, attempt.route.timeouts.connect);
     }
-    let (ready, free) = endpoints.tasks.as_ref().map_or((0, 0), |tasks| tasks.room());
+    let room = endpoints.tasks.as_ref().map(|tasks| tasks.room()).unwrap_or_default();
     let waiting = endpoints.tasks.as_ref().map_or(0, |tasks| tasks.waiting());
     let states = LaneStates {
         lambda: LambdaState {
@@ -157,8 +157,9 @@ fn decide_lane(attempt: &Attempt<'_>, service: &Service, size: u8, facts: &Facts
         },
         // Whoever waits has the next free slot: none is free for this one.
         container: ContainerState {
-            up: 0 < ready,
-            slots_free: if 0 < waiting { 0 } else { free },
+            up: 0 < room.ready,
+            slots: room.slots,
+            slots_free: if 0 < waiting { 0 } else { room.free },
             waiting,
         },
     };
@@ -236,7 +237,7 @@ fn next_lane(
         (Lane::Container, Spill::Connect | Spill::Busy) => {
             tasks.is_some_and(|tasks| tasks.has_other_than(failed_task))
         }
-        (Lane::Container, Spill::Failed) => tasks.is_some_and(|tasks| 0 < tasks.room().0),
+        (Lane::Container, Spill::Failed) => tasks.is_some_and(|tasks| 0 < tasks.room().ready),
         // Another environment may answer; when that failed too, it is Lambda itself.
         (Lane::Lambda, Spill::Failed) => sends == 1 || other.is_none(),
         _ => false,

@@ -165,7 +165,8 @@ async fn full_tasks_spill_to_lambda() {
     })
     .await;
     let app = Upstream::start().await;
-    let gateway = Gateway::start(&both_lanes(&api, &[&app], 1, ", class: marathon")).await;
+    let at_once = ", class: marathon, timeouts: { queue: 0s }";
+    let gateway = Gateway::start(&both_lanes(&api, &[&app], 1, at_once)).await;
     let mut first = begin(&gateway, "/").await;
     let exchange = app.next().await;
     let spilled = gateway.post("/", b"unsafe to repeat, and not repeated").await;
@@ -178,4 +179,44 @@ async fn full_tasks_spill_to_lambda() {
     let answer = first.answer("GET").await;
     assert_eq!((answer.text(), answer.decision("reason")), ("container", "declared"));
     gateway.until_metric("pacer_decisions_total", &[("reason", "spill-slots-full")], 1.0).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_is_expected_in_time_is_waited_for() {
+    let api = Upstream::answering(|exchange, _| {
+        exchange.returned(r#"{"statusCode":200,"body":"lambda"}"#)
+    })
+    .await;
+    let app = Upstream::start().await;
+    // One slot of requests that are taken to last 10 s: one may wait 15 s for it, a second would wait for 20 s.
+    let more = ", class: marathon, timeouts: { queue: 15s }, auto: { prior: 10s }";
+    let gateway = Gateway::start(&both_lanes(&api, &[&app], 1, more)).await;
+    let mut first = begin(&gateway, "/").await;
+    let exchange = app.next().await;
+    let mut second = begin(&gateway, "/").await;
+    gateway.until_metric("pacer_queue_waiting", &[("service", "app")], 1.0).await;
+    let third = gateway.get("/").await;
+    assert_eq!((third.text(), third.decision("reason")), ("lambda", "spill-slots-full"));
+    exchange.reply("200 OK", &[], "container").await;
+    assert_eq!(first.answer("GET").await.text(), "container");
+    app.next().await.reply("200 OK", &[], "container").await;
+    let waited = second.answer("GET").await;
+    assert_eq!((waited.text(), waited.decision("reason")), ("container", "declared"));
+}
+
+#[tokio::test]
+async fn who_has_waited_for_long_enough_goes_to_lambda() {
+    let api = Upstream::answering(|exchange, _| {
+        exchange.returned(r#"{"statusCode":200,"body":"lambda"}"#)
+    })
+    .await;
+    let app = Upstream::start().await;
+    let more = ", class: marathon, timeouts: { queue: 50ms }, auto: { prior: 20ms }";
+    let gateway = Gateway::start(&both_lanes(&api, &[&app], 1, more)).await;
+    let mut first = begin(&gateway, "/").await;
+    let exchange = app.next().await;
+    let second = gateway.post("/", b"not run before, so it may run anywhere").await;
+    assert_eq!((second.text(), second.decision("lane")), ("lambda", "lambda"));
+    exchange.reply("200 OK", &[], "container").await;
+    assert_eq!(first.answer("GET").await.text(), "container");
 }

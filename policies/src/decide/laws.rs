@@ -37,13 +37,14 @@ fn belief() -> impl Strategy<Value = Belief> {
 }
 
 fn lanes() -> impl Strategy<Value = LaneStates> {
-    (any::<bool>(), 0_u32..20, any::<bool>(), 0_u32..4).prop_map(
-        |(up, in_flight, ready, slots_free)| LaneStates {
+    (any::<bool>(), 0_u32..20, any::<bool>(), 0_u32..4, 0_u32..8, 0_u32..6).prop_map(
+        |(up, in_flight, ready, slots_free, busy, waiting)| LaneStates {
             lambda: LambdaState { up, in_flight },
             container: ContainerState {
                 up: ready,
+                slots: if ready { slots_free + busy } else { 0 },
                 slots_free: if ready { slots_free } else { 0 },
-                waiting: 0,
+                waiting: if slots_free == 0 { waiting } else { 0 },
             },
         },
     )
@@ -116,7 +117,12 @@ proptest! {
             }
 
             let mut more = lanes;
-            more.container = ContainerState { up: true, slots_free: lanes.container.slots_free + 1, waiting: 0 };
+            more.container = ContainerState {
+                up: true,
+                slots: lanes.container.slots + 1,
+                slots_free: lanes.container.slots_free + 1,
+                waiting: 0,
+            };
             let with_more = ask(policy, route, &facts, &belief, &more, draw);
             prop_assert!(decision.lane.is_none() || with_more.lane.is_some(), "more slots never refuse");
             if decision.lane == Some(Lane::Container) {

@@ -15,12 +15,21 @@ use crate::{
 
 pub(super) const READY: LaneStates = LaneStates {
     lambda: LambdaState { up: true, in_flight: 0 },
-    container: ContainerState { up: true, slots_free: 4, waiting: 0 },
+    container: ContainerState { up: true, slots: 4, slots_free: 4, waiting: 0 },
 };
-const NO_TASKS: LaneStates =
-    LaneStates { container: ContainerState { up: false, slots_free: 0, waiting: 0 }, ..READY };
-const FULL: LaneStates =
-    LaneStates { container: ContainerState { up: true, slots_free: 0, waiting: 3 }, ..READY };
+const NO_TASKS: LaneStates = LaneStates {
+    container: ContainerState { up: false, slots: 0, slots_free: 0, waiting: 0 },
+    ..READY
+};
+const FULL: LaneStates = LaneStates {
+    // The next slot but four: 5 x 200 ms / 4 = 250 ms, longer than the 200 ms that anyone waits.
+    container: ContainerState { up: true, slots: 4, slots_free: 0, waiting: 4 },
+    ..READY
+};
+const FULL_FOR_A_MOMENT: LaneStates = LaneStates {
+    container: ContainerState { up: true, slots: 4, slots_free: 0, waiting: 3 },
+    ..READY
+};
 const CAPPED: LaneStates = LaneStates { lambda: LambdaState { up: true, in_flight: 10 }, ..READY };
 const DOWN: LaneStates = LaneStates { lambda: LambdaState { up: false, in_flight: 0 }, ..READY };
 
@@ -230,6 +239,20 @@ fn a_full_or_broken_lane_spills_while_the_other_can_take_it() {
     let full_and_down = LaneStates { lambda: DOWN.lambda, ..FULL };
     check(&[
         ("slots full", at("/long", FULL), LAMBDA, Reason::SpillSlotsFull, CONTAINER),
+        (
+            "slots full, one is expected in time: wait, then spill",
+            at("/long", FULL_FOR_A_MOMENT),
+            CONTAINER,
+            Reason::Declared,
+            LAMBDA,
+        ),
+        (
+            "slots full of longer requests than expected",
+            Asked { belief: seen(Duration::from_millis(500)), ..at("/long", FULL_FOR_A_MOMENT) },
+            LAMBDA,
+            Reason::SpillSlotsFull,
+            CONTAINER,
+        ),
         ("no tasks", at("/long", NO_TASKS), LAMBDA, Reason::SpillNoTasks, None),
         ("capped", at("/short", CAPPED), CONTAINER, Reason::SpillLambdaCapped, None),
         ("down", at("/short", DOWN), CONTAINER, Reason::SpillLambdaDown, None),
@@ -320,7 +343,7 @@ fn an_explanation_reads_in_one_breath() {
     route /auto (policy.yaml:14) -> service thumb
     marathon: p95 4.1s of 212 seen (sprinter up to 1s)
     lambda: spilled, all slots are busy; lambda $0.000047 against container $0.0000056
-    against container: all slots are busy, 3 waiting
+    against container: all slots are busy, 4 waiting
     may spill to container when lambda is full or fails without having run it
     lane=lambda class=marathon reason=spill-slots-full
     ");
@@ -330,8 +353,8 @@ fn an_explanation_reads_in_one_breath() {
     sprinter: prior 200ms (sprinter up to 1s); 0 of 20 seen
     container: lambda is ruled out
     against lambda: cannot carry gRPC; the event would be 7000000 bytes, above 6MiB
-    against container: all slots are busy, 3 waiting
-    may not spill: it waits for a slot behind 3 others
+    against container: all slots are busy, 4 waiting
+    may not spill: it waits for a slot behind 4 others
     lane=container class=sprinter reason=hard-rule
     ");
     insta::assert_snapshot!(asked(seen(Duration::from_millis(980)), NO_TASKS, large), @"

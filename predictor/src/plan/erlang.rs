@@ -1,7 +1,7 @@
 //! Erlang's formulas: how often all slots are busy.
 //!
 //! `a` is the offered load in busy slots (arrival rate times mean service time), `slots` how many there are. Arrivals are
-//! Poisson; [`blocked`] holds for any distribution of service times, [`waits`] for exponential ones. Source: A. K. Erlang,
+//! Poisson; [`blocked`] holds for any distribution of service times, [`waits`] and [`sent_away`] for exponential ones. Source: A. K. Erlang,
 //! 1917; the recursion is `B(n) = a B(n-1) / (n + a B(n-1))`.
 
 /// Returns the probability that all slots are busy when those who find them so go away (Erlang B).
@@ -31,28 +31,87 @@ pub fn waits(slots: u32, a: f64) -> f64 {
     n * b / (n - a * (1.0 - b))
 }
 
+/// Returns the probability of being sent away when as many may wait as `patience`, in mean service times, lets the slots
+/// serve: `patience x slots` places. `blocked` is Erlang's B of the same slots and load.
+///
+/// M/M/n/n+k: with `r = a / n`, `B r^k / (1 + B (r + r^2 + ... + r^k))`. Ten slots offered 7 of 100 ms each, with 200 ms of
+/// patience: 20 may wait, and of 100 requests 0.008 are sent away in the place of 7.9.
+pub fn sent_away(slots: f64, a: f64, blocked: f64, patience: f64) -> f64 {
+    let places = slots * patience;
+    if places <= 0.0 || blocked <= 0.0 || slots <= 0.0 {
+        return blocked;
+    }
+    let r = a / slots;
+    let full = r.powf(places);
+    let waiting = if (r - 1.0).abs() < 1e-9 { places } else { r * (1.0 - full) / (1.0 - r) };
+    if !full.is_finite() {
+        // Far more is asked than can be served: what is not served is sent away.
+        return 1.0 - 1.0 / r;
+    }
+    (blocked * full / (1.0 + blocked * waiting)).clamp(0.0, 1.0)
+}
+
 /// Returns the busy slots, on average, that find no room among `slots`: the load that goes elsewhere.
-pub fn overflow(slots: u32, a: f64) -> f64 {
-    a * blocked(slots, a)
+pub fn overflow(slots: u32, a: f64, patience: f64) -> f64 {
+    a * sent_away(f64::from(slots), a, blocked(slots, a), patience)
+}
+
+/// A pool of tasks that is being sized: what each task more takes away from the load that goes elsewhere.
+///
+/// The load may be a mixture: demands that are each as likely as its share says, as a forecast has it.
+#[derive(Debug, Clone)]
+struct Growing<'a> {
+    /// Demand and share.
+    demands: &'a [(f64, f64)],
+    /// `1 / B` of each.
+    inverse: Vec<f64>,
+    slots: u32,
+    patience: f64,
+}
+
+impl Growing<'_> {
+    fn overflow(&self) -> f64 {
+        let each = self.demands.iter().zip(&self.inverse).map(|(&(a, share), inverse)| {
+            let blocked = if inverse.is_finite() { 1.0 / inverse } else { 0.0 };
+            share * a * sent_away(f64::from(self.slots), a, blocked, self.patience)
+        });
+        each.sum()
+    }
+
+    fn grow(&mut self, slots: u32) {
+        for _ in 0..slots {
+            self.slots += 1;
+            for (inverse, (a, _)) in self.inverse.iter_mut().zip(self.demands) {
+                if 0.0 < *a {
+                    *inverse = 1.0 + f64::from(self.slots) / a * *inverse;
+                }
+            }
+        }
+    }
 }
 
 /// Returns the fewest tasks of `slots_per_task` such that one more would have less than the share `break_even` of its slots
-/// busy, at most `most`.
+/// busy, at most `most`: for `demands` that are each as likely as its share.
 ///
-/// What a task more takes away from the overflow falls with each task, so the first that does not pay ends the search.
-pub fn worthwhile_tasks(a: f64, slots_per_task: u32, break_even: f64, most: u32) -> u32 {
-    if a <= 0.0 || 1.0 <= break_even || slots_per_task == 0 {
+/// What a task more takes away from the overflow falls with each task (nearly: with waiting it rises a little at first), so
+/// the first that does not pay, beyond those that the mean demand fills, ends the search.
+pub fn worthwhile_tasks(
+    demands: &[(f64, f64)],
+    slots_per_task: u32,
+    break_even: f64,
+    patience: f64,
+    most: u32,
+) -> u32 {
+    let all: f64 = demands.iter().map(|(a, share)| a * share).sum();
+    if all <= 0.0 || 1.0 <= break_even || slots_per_task == 0 {
         return 0;
     }
-    let mut inverse = 1.0;
-    let mut slots = 0_u32;
-    let mut left = a;
+    let inverse = vec![1.0; demands.len()];
+    let mut pool = Growing { demands, inverse, slots: 0, patience };
+    let mut left = all;
     for tasks in 0..most {
-        for _ in 0..slots_per_task {
-            slots += 1;
-            inverse = 1.0 + f64::from(slots) / a * inverse;
-        }
-        let next = if inverse.is_finite() { a / inverse } else { 0.0 };
+        pool.grow(slots_per_task);
+        let next = pool.overflow();
         if left - next < break_even * f64::from(slots_per_task) {
             return tasks;
         }
@@ -80,17 +139,36 @@ mod tests {
     }
 
     #[test]
+    fn who_may_wait_is_sent_away_less() {
+        // M/M/10/30 and M/M/1/2, by hand: (1 - r) r^k / (1 - r^(k + 1)).
+        let away = |slots: u32, a: f64, patience: f64| {
+            sent_away(f64::from(slots), a, blocked(slots, a), patience)
+        };
+        assert!(close(away(10, 7.0, 0.0), 0.078_741));
+        assert!(close(away(1, 0.5, 1.0), 0.5 * 0.25 / (1.0 - 0.125)), "{}", away(1, 0.5, 1.0));
+        assert!(away(10, 7.0, 2.0) < 1e-4);
+        assert!(close(away(10, 10.0, 3.0), 1.0 / (1.0 / blocked(10, 10.0) + 30.0)));
+        // Twice what can be served: half is sent away, however long they wait.
+        assert!((away(10, 20.0, 1e6) - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
     fn tasks_pay_until_the_next_would_be_idle_too_long() {
         for (a, slots_per_task, break_even) in [(5.0, 1, 0.476), (20.0, 4, 0.12), (100.0, 2, 0.24)]
         {
-            let tasks = worthwhile_tasks(a, slots_per_task, break_even, 10_000);
+            let tasks = worthwhile_tasks(&[(a, 1.0)], slots_per_task, break_even, 0.0, 10_000);
             let gain = |tasks: u32| {
-                let less = overflow(tasks * slots_per_task, a);
-                (less - overflow((tasks + 1) * slots_per_task, a)) / f64::from(slots_per_task)
+                let less = overflow(tasks * slots_per_task, a, 0.0);
+                (less - overflow((tasks + 1) * slots_per_task, a, 0.0)) / f64::from(slots_per_task)
             };
             assert!(gain(tasks) < break_even && break_even <= gain(tasks - 1), "{tasks} at {a}");
         }
-        assert_eq!(worthwhile_tasks(50.0, 1, 1.2, 100), 0, "Lambda is cheaper whatever the load");
-        assert_eq!(worthwhile_tasks(1e4, 1, 0.5, 100), 100);
+        assert_eq!(worthwhile_tasks(&[(50.0, 1.0)], 1, 1.2, 0.0, 100), 0, "Lambda is cheaper");
+        assert_eq!(worthwhile_tasks(&[(1e4, 1.0)], 1, 0.5, 0.0, 100), 100);
+        let unsure = worthwhile_tasks(&[(5.0, 0.5), (50.0, 0.5)], 1, 0.2, 0.0, 100);
+        assert!((40..60).contains(&unsure), "{unsure}: half of the time 50 slots are busy");
+        let patient = worthwhile_tasks(&[(50.0, 1.0)], 1, 0.476, 1.0, 100);
+        let impatient = worthwhile_tasks(&[(50.0, 1.0)], 1, 0.476, 0.0, 100);
+        assert!(patient <= impatient, "{patient} and {impatient}");
     }
 }

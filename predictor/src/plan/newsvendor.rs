@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, fmt};
 
-use super::{Inputs, Plan, Planner, Why, erlang};
+use super::{Inputs, Plan, Planner, Shape, Why, erlang};
 
 /// Tells the demand to come.
 pub trait Forecast: fmt::Debug {
@@ -43,7 +43,8 @@ impl<F: Forecast> Planner for Newsvendor<F> {
         let ahead = self.forecast.demand(inputs, from, until, q);
         let tasks = |demand: f64| {
             let most = shape.max_tasks;
-            erlang::worthwhile_tasks(demand, shape.slots_per_task, shape.break_even, most)
+            let Shape { slots_per_task, break_even, patience, .. } = *shape;
+            erlang::worthwhile_tasks(&[(demand, 1.0)], slots_per_task, break_even, patience, most)
                 .clamp(shape.min_tasks.min(most), most)
         };
         // What is there stays while it is needed, also when less will be needed by the time a start would take.

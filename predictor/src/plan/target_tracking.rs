@@ -96,6 +96,7 @@ mod tests {
         let shape = Shape {
             slots_per_task: 1,
             break_even: 0.5,
+            patience: 0.0,
             start_us: MINUTE_US,
             least_paid_us: MINUTE_US,
             min_tasks: 0,

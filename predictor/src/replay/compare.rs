@@ -429,7 +429,7 @@ impl Bench<'_> {
             let levels = seconds.iter().enumerate().filter(|(_, seconds)| 0.0 < **seconds);
             let overflow = levels.map(|(level, seconds)| {
                 let demand = level as f64 / LEVELS as f64 * peak;
-                erlang::overflow(tasks.saturating_mul(slots), demand) * seconds
+                erlang::overflow(tasks.saturating_mul(slots), demand, site.shape.patience) * seconds
             });
             f64::from(tasks) * f64::from(slots) * slot * span_s + overflow.sum::<f64>() * lambda
         };

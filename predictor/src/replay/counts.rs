@@ -241,7 +241,10 @@ impl<'a> Counts<'a> {
                 let sprinters = arrivals * (1.0 - self.home);
                 let (arrivals, offered) = (arrivals - sprinters, offered * self.home);
                 let blocked = blocked(slots, offered);
-                let left_over = arrivals * blocked;
+                let patience = self.site.shape.patience;
+                let away = erlang::sent_away(slots, offered, blocked, patience);
+                let left_over = arrivals * away;
+                self.wait_in_line(arrivals - left_over, offered / slots, slots * patience, away);
                 if slots < 1.0 {
                     self.sums.no_tasks += left_over;
                 } else {
@@ -249,7 +252,7 @@ impl<'a> Counts<'a> {
                 }
                 self.sums.in_containers += arrivals - left_over;
                 let load = self.send_to_lambda(us, left_over + sprinters, offered, slots);
-                (offered * (1.0 - blocked), load)
+                (offered * (1.0 - away), load)
             }
         };
         let asked = if self.routing == Routing::Hybrid { offered * self.home } else { offered };
@@ -280,6 +283,25 @@ impl<'a> Counts<'a> {
         let most = (mean + 3.0 * (mean * peakedness).sqrt()).min(self.limit) as u32;
         self.tally.most_on_lambda = self.tally.most_on_lambda.max(most);
         mean
+    }
+
+    /// Notes the waits of `served` requests: with as many before them as a line of `places` has on average that sends the
+    /// share `away` away, of a load `r` a slot. The chance of `k` waiting falls by `r` with each: that of a full line is `away`.
+    fn wait_in_line(&mut self, served: f64, r: f64, places: f64, away: f64) {
+        const PARTS: i32 = 10;
+        let patience_us = self.site.shape.patience * self.mean_us;
+        let mut waited = 0.0;
+        if 0.0 < places && 0.0 < away && r.is_finite() {
+            for part in 0..PARTS {
+                // So far from the end of the line, and as likely as r^-(places left) times a full one.
+                let left = (1.0 - (f64::from(part) + 0.5) / f64::from(PARTS)) * places;
+                let share = (away * r.powf(-left) * places / f64::from(PARTS)).min(1.0 - waited);
+                let wait_us = patience_us * (1.0 - left / places);
+                self.waits.add_many(wait_us as u64, (served * share * SCALE) as u64);
+                waited += share;
+            }
+        }
+        self.waits.add_many(0, (served * (1.0 - waited) * SCALE) as u64);
     }
 
     /// Has `arrivals` wait for a slot; returns how many slots are busy.

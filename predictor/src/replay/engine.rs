@@ -146,7 +146,9 @@ impl Engine<'_> {
             lambda: LambdaState { up: true, in_flight: site.function.in_flight },
             container: ContainerState {
                 up: 0 < site.tasks.ready,
-                slots_free: site.tasks.slots_free,
+                slots: site.tasks.ready * site.spec.task.slots,
+                // Whoever waits has the next free slot.
+                slots_free: if site.queue.is_empty() { site.tasks.slots_free } else { 0 },
                 waiting: site.queue.len() as u32,
             },
         };

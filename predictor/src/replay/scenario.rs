@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policies::{
     cost::{FunctionSize, PriceBook, TaskSize, Terms, UNITS_PER_VCPU},
-    decide::Belief,
+    decide::{Belief, MIN_SEEN},
     load::{MemorySource, load},
     policy::Service,
     workload::{self, Scenario},
@@ -51,7 +51,10 @@ pub fn site(
     service.name = name.into();
     let stream = Stream {
         route: policy.routes[0].clone(),
-        belief: Belief::default(),
+        belief: match scenario.class {
+            Some(_) => believed(&service_time),
+            None => Belief::default(),
+        },
         service_time: service_time.clone(),
     };
     let mut site = of_service(&service, vec![stream], service_time, scenario, load, book, terms);
@@ -82,6 +85,7 @@ pub fn of_service(
     let shape = Shape {
         slots_per_task: slots,
         break_even: 0.0,
+        patience: patience(&streams, service_time.mean_us()),
         start_us: start.quantile_us(0.95) as u64,
         least_paid_us,
         min_tasks: assumed.tasks.min,
@@ -160,6 +164,24 @@ fn first_tasks(load: &Load, mean_us: f64, slots: u32, shape: &Shape) -> u32 {
     let demand = step.map_or(0.0, |step| step.count as f64 / step.us.max(1) as f64 * mean_us);
     let tasks = (demand / f64::from(slots) / 0.7).ceil() as u32;
     tasks.clamp(shape.min_tasks, shape.max_tasks)
+}
+
+/// Returns how long requests may wait for a slot, in mean service times.
+fn patience(streams: &[Stream], mean_us: f64) -> f64 {
+    let longest = streams.iter().map(|stream| stream.route.timeouts.queue).max();
+    longest.map_or(0.0, |queue| queue.as_secs_f64() * 1e6 / mean_us.max(1.0))
+}
+
+/// Returns what is believed of requests that take `service_time`, once it is learned.
+pub fn believed(service_time: &Distribution) -> Belief {
+    let us = |us: f64| us as u32;
+    Belief {
+        seen: MIN_SEEN,
+        mean_us: us(service_time.mean_us()),
+        p50_us: us(service_time.quantile_us(0.5)),
+        p95_us: us(service_time.quantile_us(0.95)),
+        ..Belief::default()
+    }
 }
 
 fn micros(time: Duration) -> u64 {

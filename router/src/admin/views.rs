@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     control::{DiscoveryState, FunctionState, Lately, Shared, functions::SnapStart},
-    lane::container::{TaskState, Tasks},
+    lane::container::Tasks,
     telemetry::{access_log::rfc3339, exposition::state_name},
     world::{SIZES, World},
 };
@@ -27,7 +27,7 @@ use crate::{
 /// Both lanes with room: shows what a route's requests are, not how busy it is just now.
 pub(crate) const FREE: LaneStates = LaneStates {
     lambda: LambdaState { up: true, in_flight: 0 },
-    container: ContainerState { up: true, slots_free: u32::MAX, waiting: 0 },
+    container: ContainerState { up: true, slots: u32::MAX, slots_free: u32::MAX, waiting: 0 },
 };
 
 /// What is believed of a route's requests of one size, as `/routes` shows it and `pacer explain` reads it.
@@ -161,7 +161,7 @@ fn lately(lately: &Lately) -> Value {
 }
 
 fn container(tasks: &Tasks) -> Value {
-    let (ready, free) = tasks.room();
+    let room = tasks.room();
     let list = tasks.list().iter().map(|task| {
         json!({
             "name": &*task.name,
@@ -171,16 +171,10 @@ fn container(tasks: &Tasks) -> Value {
             "busy": task.busy(),
         })
     });
-    let slots = tasks
-        .list()
-        .iter()
-        .filter(|task| task.state() == TaskState::Ready)
-        .map(|task| task.slots())
-        .sum::<u32>();
     json!({
-        "tasks_ready": ready,
-        "slots": slots,
-        "slots_free": free,
+        "tasks_ready": room.ready,
+        "slots": room.slots,
+        "slots_free": room.free,
         "waiting": tasks.waiting(),
         "tasks": list.collect::<Vec<_>>(),
     })

@@ -4,7 +4,7 @@ mod reader;
 
 use policies::{
     cost::{PriceBook, Terms},
-    policy::{Policy, RouteId},
+    policy::{Mode as PolicyMode, Policy, RouteId},
     units::show_duration,
     workload::Assumptions,
 };
@@ -13,7 +13,7 @@ use predictor::{
         compare::{Mode, Part},
         distribution::Distribution,
         load::Load,
-        scenario::of_service,
+        scenario::{believed, of_service},
         site::{Site, Stream},
     },
     trace::Format,
@@ -214,8 +214,15 @@ impl Sources {
 }
 
 fn stream_of(policy: &Policy, key: Key, service_time: Distribution) -> Stream {
-    let belief = *priors(policy).of(key.route, key.size);
-    Stream { route: policy.route(key.route).clone(), belief, service_time }
+    let route = policy.route(key.route).clone();
+    // A class that is declared needs no learning; how long requests take is learned of them all the same.
+    let belief = match route.class {
+        Some(_) if policy.service(route.service).mode == PolicyMode::Observe => {
+            believed(&service_time)
+        }
+        _ => *priors(policy).of(key.route, key.size),
+    };
+    Stream { route, belief, service_time }
 }
 
 /// Makes a service of the policy one to replay, and notes what is assumed of it.

@@ -128,6 +128,14 @@ impl Queue {
     }
 }
 
+/// Ready tasks, and their slots.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Room {
+    pub(crate) ready: u32,
+    pub(crate) slots: u32,
+    pub(crate) free: u32,
+}
+
 impl Tasks {
     /// Makes the list of a service's tasks, with the queue that outlives it.
     pub(crate) fn new(list: Vec<Arc<Task>>, queue: Arc<Queue>) -> Self {
@@ -149,16 +157,17 @@ impl Tasks {
         self.queue.waiting.load(SeqCst)
     }
 
-    /// Returns how many tasks are ready and how many of their slots are free.
-    pub(crate) fn room(&self) -> (u32, u32) {
-        let (mut ready, mut free) = (0, 0);
+    /// Returns what there is of ready tasks.
+    pub(crate) fn room(&self) -> Room {
+        let mut room = Room::default();
         for task in &self.list {
             if task.state() == TaskState::Ready {
-                ready += 1;
-                free += task.slots().saturating_sub(task.busy());
+                room.ready += 1;
+                room.slots += task.slots();
+                room.free += task.slots().saturating_sub(task.busy());
             }
         }
-        (ready, free)
+        room
     }
 
     /// Tells whether a task other than `key` is ready.
@@ -265,15 +274,20 @@ mod tests {
         Arc::new(Tasks::new(list, Queue::new()))
     }
 
+    fn room(tasks: &Tasks) -> (u32, u32) {
+        let Room { ready, free, .. } = tasks.room();
+        (ready, free)
+    }
+
     #[test]
     fn the_least_loaded_task_is_taken_and_none_is_overfilled() {
         let tasks = tasks(&[2, 4]);
         let held: Vec<_> = (0..6).map(|draw| tasks.take(draw, None).unwrap()).collect();
         assert_eq!(tasks.list().iter().map(|task| task.busy()).collect::<Vec<_>>(), [2, 4]);
         assert!(tasks.take(0, None).is_none());
-        assert_eq!(tasks.room(), (2, 0));
+        assert_eq!(room(&tasks), (2, 0));
         drop(held);
-        assert_eq!(tasks.room(), (2, 6));
+        assert_eq!(room(&tasks), (2, 6));
     }
 
     #[test]
@@ -316,7 +330,7 @@ mod tests {
         drop(slot);
         drop(normal.try_recv().unwrap());
         drop(second.try_recv().unwrap());
-        assert_eq!((tasks.room(), tasks.waiting()), ((1, 1), 0));
+        assert_eq!((room(&tasks), tasks.waiting()), ((1, 1), 0));
     }
 
     #[test]
@@ -328,7 +342,7 @@ mod tests {
         assert_eq!(tasks.waiting(), 1, "one who left makes room in the queue");
         drop(slot);
         drop(waiting.try_recv().unwrap());
-        assert_eq!(tasks.room(), (1, 1));
+        assert_eq!(room(&tasks), (1, 1));
     }
 
     #[test]
@@ -362,7 +376,7 @@ mod tests {
         drop(held.next());
         drop(waiting.try_recv().unwrap());
         tasks.list()[0].set_slots(3);
-        assert_eq!(tasks.room(), (1, 3));
+        assert_eq!(room(&tasks), (1, 3));
     }
 
     #[test]
@@ -389,6 +403,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!((tasks.room(), tasks.waiting()), ((2, 3), 0));
+        assert_eq!((room(&tasks), tasks.waiting()), ((2, 3), 0));
     }
 }
