@@ -38,9 +38,14 @@ impl Guard {
         Self { bound: (steps as f32).ln(), sum: 0.0, active: false, rates: VecDeque::new(), step_s }
     }
 
-    /// Learns that `count` requests came in the step at `at_s` where `expected` were forecast at most (a high quantile
-    /// of the forecast, for that step), with a variance of `dispersion` (1 or more) times the mean. Returns whether
+    /// Learns that `count` requests came in the step at `at_s` where `expected` were forecast at most, for that step: its
+    /// share of a high quantile of the forecast. The variance of such counts is `dispersion` (1 or more) times their
+    /// mean, apart from what the forecast knows: what a roll-up of these steps into ten minutes tells. Returns whether
     /// reality is out of the forecast, until the sum has come back to nothing.
+    ///
+    /// On half a week of a small site (0.9 requests a second) with the 0.95 quantile of the minute to come and one
+    /// false alarm asked for in 30 days, steps of 10 s gave one alarm; with the 0.99 quantile none. With the dispersion
+    /// of single seconds instead, which says nothing of bunches longer than that, there were seven and three.
     pub fn observe(&mut self, at_s: u64, count: u64, expected: f32, dispersion: f32) -> bool {
         let count = count as f32;
         while self.rates.front().is_some_and(|(then, _)| *then + WINDOW_S <= at_s || at_s < *then) {
