@@ -13,7 +13,8 @@
 //! [`burst`] sees within seconds that reality has left the forecast, [`backtest`] tells how good all this would have
 //! been.
 //!
-//! Counts are integers; there is nothing else to refuse. Missing steps are `None`; a clock that jumps is doubted at first.
+//! Counts are integers; there is nothing else to refuse. Missing steps are `None`; a clock that jumps is doubted at
+//! first.
 
 mod aggregate;
 pub mod backtest;
@@ -68,7 +69,7 @@ const DEPARTURE: f32 = 2.0;
 pub struct Config {
     /// Local time and events.
     pub calendar: Calendar,
-    /// Whether rows for an elastic net are kept: 100 kB a horizon, and 30 ms for each fit.
+    /// Whether rows for an elastic net are kept: 100 kB a horizon, and 5 ms for each fit.
     pub elastic_net: bool,
 }
 

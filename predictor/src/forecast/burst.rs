@@ -18,6 +18,10 @@ const RATIO: f32 = 1.5;
 /// takes ten times that.
 const WINDOW_S: u64 = 60;
 
+/// What is always expected, in requests per second: one a minute is no flood. Without it single requests, where none are
+/// forecast, would add up over days.
+const LEAST_PER_S: f32 = 1.0 / 60.0;
+
 /// Watches one series.
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -52,7 +56,8 @@ impl Guard {
             self.rates.pop_front();
         }
         self.rates.push_back((at_s, count / self.step_s as f32));
-        let expected = if expected.is_finite() { expected.max(0.0) } else { 0.0 };
+        let least = LEAST_PER_S * self.step_s as f32;
+        let expected = if expected.is_finite() { expected.max(least) } else { least };
         let dispersion = if dispersion.is_finite() { dispersion.max(1.0) } else { 1.0 };
         let ratio = (count * RATIO.ln() - expected * (RATIO - 1.0)) / dispersion;
         // Not above the bound: what has lasted for an hour is not to last an hour longer once it is over.
@@ -141,6 +146,14 @@ mod tests {
         assert!(guard.observe(20, 500, 0.0, 1.0));
         assert!((guard.rate(0.5) - 50.0).abs() < 1e-6);
         assert!((guard.rate(80.0) - 80.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn single_requests_where_none_are_forecast_are_no_flood() {
+        let mut guard = Guard::new(10, Duration::from_hours(24 * 30));
+        // Seven an hour, for four weeks.
+        let alarms = watch(&mut guard, 5, 0.0, 6 * 60 * 24 * 28, |_| 0.02);
+        assert!(alarms.iter().all(|alarm| !alarm));
     }
 
     #[test]

@@ -37,13 +37,21 @@ pub(super) struct Residuals {
     gain: f32,
 }
 
-impl Default for Residuals {
-    fn default() -> Self {
-        Self { buckets: Box::new([0.0; 2 * SIDE + 1]), total: 0.0, gain: 1.0 }
-    }
-}
+/// Residuals that a forecast is taken to have had before it has any: the middles of tenths of the normal distribution.
+/// As few as they are they are soon outweighed, and until then a forecast is not taken to be exact.
+const PRIOR: [f32; 10] =
+    [-1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645];
 
 impl Residuals {
+    /// Starts with a normal distribution of this deviation, known as well as from ten residuals.
+    pub(super) fn new(deviation: f32) -> Self {
+        let mut residuals = Self { buckets: Box::new([0.0; 2 * SIDE + 1]), total: 0.0, gain: 1.0 };
+        for residual in PRIOR {
+            residuals.add(residual * deviation, 1.0);
+        }
+        residuals
+    }
+
     /// Adds a residual; each one weighs `growth` (above 1) times what the one before it does.
     pub(super) fn add(&mut self, residual: f32, growth: f32) {
         let size = bucket(residual.abs());
@@ -59,7 +67,7 @@ impl Residuals {
         }
     }
 
-    /// Returns the quantiles of the residuals at each of [`LEVELS`]; zeros when there are none.
+    /// Returns the quantiles of the residuals at each of [`LEVELS`].
     pub(super) fn quantiles(&self) -> PerLevel {
         let mut quantiles = [0.0; LEVELS.len()];
         let (mut next, mut below, mut edge) = (0, 0.0, 0.0);
@@ -134,7 +142,7 @@ mod tests {
     #[test]
     fn quantiles_of_normal_residuals_are_the_normal_ones() {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-        let mut residuals = Residuals::default();
+        let mut residuals = Residuals::new(1.0);
         for _ in 0..100_000 {
             let z: f32 = StandardNormal.sample(&mut random);
             residuals.add(0.3 * z, 1.0 + 1e-5);
@@ -148,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_changed_is_forgotten() {
-        let mut residuals = Residuals::default();
+        let mut residuals = Residuals::new(1.0);
         for _ in 0..10_000 {
             residuals.add(5.0, 1.01);
         }
@@ -160,9 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn no_residuals_move_nothing_and_absurd_ones_are_held() {
-        let mut residuals = Residuals::default();
-        assert!(residuals.quantiles().iter().all(|quantile| quantile.abs() <= 0.0));
+    fn before_any_residual_they_are_normal_and_absurd_ones_are_held() {
+        let mut residuals = Residuals::new(0.5);
+        let [lowest, .., highest] = residuals.quantiles();
+        assert!(
+            (-1.0..-0.7).contains(&lowest) && (0.7..1.0).contains(&highest),
+            "{lowest} {highest}"
+        );
         for residual in [0.0, -0.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE] {
             residuals.add(residual, 1.1);
         }

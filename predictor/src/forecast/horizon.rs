@@ -35,8 +35,10 @@ enum Residual {
 /// How many candidates there are.
 const CANDIDATES: usize = 12;
 
-/// The candidates and their weights before anything is known. Half of it all are the last value's: no one should lose
-/// against that; and the mixture's. Few of the experts' own quantiles help beside those of the mixture.
+/// The candidates and their weights before anything is known. Two fifths of these are the last value's, as no one
+/// should lose against that, and two fifths the mixture's. Few experts' own quantiles help beside those of the mixture:
+/// with those of all of them, plain and scaled, the mean loss on recorded traffic is lower by less than half a percent,
+/// in three times the memory.
 const LIST: [(Source, Residual, f32); CANDIDATES] = [
     (Source::Mixture, Residual::Plain, 16.0),
     (Source::Mixture, Residual::Scaled, 16.0),
@@ -58,6 +60,10 @@ const REACTIVE: usize = 2;
 /// Deviations of residuals are means over about so many of them: one follows a restless hour, the other is steady.
 const FAST: f32 = 30.0;
 const SLOW: f32 = 1_000.0;
+
+/// Deviation of the logarithm that a forecast is taken to have before it is known: a third up or down. Scaled residuals
+/// start from Poisson's.
+const DEVIATION: f32 = 0.3;
 
 /// Squared deviations that a residual counts as, at most.
 const SQUARE_MAX: f32 = 16.0;
@@ -131,12 +137,15 @@ impl Horizon {
     /// Looks `steps` (1 or more) ahead.
     pub(super) fn new(steps: u64) -> Self {
         let prior = LIST.map(|(_, _, prior)| prior);
+        let residuals = LIST.map(|(_, kind, _)| {
+            Residuals::new(if kind == Residual::Plain { DEVIATION } else { 1.0 })
+        });
         Self {
             steps,
             said: vec![None; steps as usize].into(),
             mixture: Aggregator::new(&[1.0; EXPERTS]),
-            residuals: std::array::from_fn(|_| Residuals::default()),
-            spreads: [[0.0; LEVELS.len()]; CANDIDATES],
+            spreads: std::array::from_fn(|i| residuals[i].quantiles()),
+            residuals,
             fast: [0.0; CANDIDATES],
             slow: [0.0; CANDIDATES],
             levels: std::array::from_fn(|_| Aggregator::new(&prior)),

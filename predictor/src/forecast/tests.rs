@@ -96,6 +96,15 @@ fn a_daily_wave_is_known_an_hour_ahead() {
 }
 
 #[test]
+fn a_forecast_from_next_to_nothing_is_not_taken_to_be_exact() {
+    let mut forecaster = forecaster(Config::default());
+    forecaster.observe(0, Some(100));
+    let forecast = forecaster.forecast(300);
+    assert!(forecast.at(0.05) < 85.0 && 115.0 < forecast.at(0.95), "{forecast:?}");
+    assert!((90.0..110.0).contains(&forecast.at(0.5)), "{forecast:?}");
+}
+
+#[test]
 fn equal_inputs_give_equal_outputs() {
     let run = || {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(8);
@@ -235,6 +244,26 @@ fn a_level_shift_is_followed_within_the_hour() {
     let (median, truth) =
         (f64::from(forecaster.forecast(900).at(0.5)), 5.0 * wave(300 * (288 * 10 + 14)));
     assert!((median / truth - 1.0).abs() < 0.2, "{median} {truth}");
+}
+
+#[test]
+fn an_outage_does_not_come_back_the_day_after() {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(13);
+    let mut forecaster = forecaster(Config::default());
+    let (mut loss, mut steps) = (0.0, 0.0);
+    for n in 0..288 * 12 {
+        let at_s = 300 * n;
+        // Four hours at noon of the tenth day are counted as zeros.
+        let out = (10 * DAY_S + 10 * HOUR_S..10 * DAY_S + 14 * HOUR_S).contains(&at_s);
+        let count = if out { 0 } else { poisson(&mut random, wave(at_s)) };
+        forecaster.observe(at_s, Some(count));
+        if (11 * DAY_S + 10 * HOUR_S..11 * DAY_S + 14 * HOUR_S).contains(&at_s) {
+            let truth = wave(at_s + 900);
+            loss += (f64::from(forecaster.forecast(900).at(0.5)) / truth - 1.0).abs();
+            steps += 1.0;
+        }
+    }
+    assert!(loss / steps < 0.1, "off by {} on average", loss / steps);
 }
 
 #[test]
