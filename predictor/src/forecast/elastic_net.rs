@@ -1,7 +1,9 @@
 //! Expert: an elastic net, refitted now and then to what the online regression sees step by step.
 //!
 //! The penalty (Zou and Hastie 2005) drops features that say nothing, which the online regression cannot. A fit takes
-//! tens of milliseconds, so that it is asked for and installed, and run where it holds up nobody.
+//! some milliseconds, so that it is asked for and installed, and run where it holds up nobody. On recorded traffic it is
+//! the best single expert for half-hours of taxis, and the mixture of all experts is as good without it: it is for the
+//! few largest series.
 
 use linfa::{Dataset, traits::Fit as _};
 use linfa_elasticnet::ElasticNet;
