@@ -221,7 +221,10 @@ impl<'a> Running<'a> {
     }
 
     pub(super) fn began_on_lambda(&mut self, waiting: Waiting, started: &Started) {
-        self.streams[usize::from(waiting.stream)].ran(started.end_us, started.run_us);
+        // As in the gateway: a cold start says nothing of how long the next such request takes.
+        if started.cold_us.is_none() {
+            self.streams[usize::from(waiting.stream)].ran(started.end_us, started.run_us);
+        }
         self.tally.by_lane[Lane::Lambda.index()] += 1;
         self.tally.cold += u64::from(started.cold_us.is_some());
         self.tally.cold_us += started.cold_us.unwrap_or_default();
@@ -278,5 +281,54 @@ impl<'a> Running<'a> {
         let usage =
             Usage { lambda: self.function.usage, fargate: self.tasks.usage, ..Usage::default() };
         Outcome { tally: self.tally, usage, series: self.series }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::{
+        cost::{PriceBook, Terms},
+        workload,
+    };
+
+    use super::super::run;
+    use crate::{
+        plan::{Routing, StaticTasks},
+        replay::{
+            arrivals::Step,
+            distribution::Distribution,
+            load::Load,
+            scenario,
+            site::{Account, Arrival, Planned},
+        },
+    };
+
+    /// Replays forty requests of two seconds, one every hundred seconds, that are taken for sprinters until twenty were
+    /// seen; returns how many run on Lambda, in containers.
+    fn by_lane(idle_lifetime: &str) -> [u64; 2] {
+        let text = format!(
+            "version: 1
+scenarios:
+  - {{ name: s, trace: t.csv, service_time: {{ fixed: 2s }}, class: auto, tasks: {{ min: 1 }}, idle_lifetime: {idle_lifetime} }}
+"
+        );
+        let scenario = workload::load("w.yaml", &text).unwrap().remove(0);
+        let (step_us, count) = (100_000_000, 1);
+        let steps = (0..40).map(|step| Step { at_us: step * step_us, us: step_us, count });
+        let load = Load::new(steps.collect());
+        let time = Distribution::Fixed(2e6);
+        let book = PriceBook::fallback();
+        let site = scenario::site(&scenario, "s", time, &load, book, Terms::default());
+        let planner = Box::new(StaticTasks::given(1, Routing::Hybrid));
+        let arrivals = load.steps().iter().map(|step| Arrival::plain(step.at_us, 0));
+        let span = (0, 40 * step_us);
+        let planned = Planned { planner, truth: None };
+        run(&[&site], vec![planned], arrivals, span, Account::default(), 7)[0].tally.by_lane
+    }
+
+    #[test]
+    fn nothing_is_learned_from_cold_starts() {
+        assert_eq!(by_lane("1h"), [21, 19], "one is cold, twenty are learned from");
+        assert_eq!(by_lane("1s"), [40, 0], "all are cold");
     }
 }
