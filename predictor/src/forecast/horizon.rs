@@ -56,6 +56,7 @@ const LIST: [(Source, Residual, f32); CANDIDATES] = [
 
 /// The candidate that reacts: the last value, as it is.
 const REACTIVE: usize = 2;
+const _: () = assert!(matches!(LIST[REACTIVE], (Source::One(Expert::Last), Residual::Plain, _)));
 
 /// Deviations of residuals are means over about so many of them: one follows a restless hour, the other is steady.
 const FAST: f32 = 30.0;

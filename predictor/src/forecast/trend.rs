@@ -5,7 +5,7 @@
 const LEVEL: f32 = 0.5;
 const SLOPE: f32 = 0.1;
 
-/// What is left of the slope a step later: all the change to come is nine times that of the next step.
+/// What is left of the slope a step later: all the change to come is nine times the slope.
 const DAMPING: f32 = 0.9;
 
 /// Level and slope of the logarithm.
