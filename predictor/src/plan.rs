@@ -9,6 +9,7 @@ pub mod erlang;
 mod knative;
 mod lambda_only;
 mod newsvendor;
+mod pacer;
 mod predictive;
 mod spock;
 mod static_tasks;
@@ -17,7 +18,8 @@ mod target_tracking;
 pub use self::{
     knative::Knative,
     lambda_only::LambdaOnly,
-    newsvendor::{Forecast, LastValue, Newsvendor, Perfect},
+    newsvendor::{LastValue, Newsvendor},
+    pacer::{Demands, Forecasts, Pacer, Sight, Truth as KnownAhead},
     predictive::Predictive,
     spock::Spock,
     static_tasks::StaticTasks,
@@ -65,6 +67,10 @@ pub struct Inputs<'a> {
     pub now_us: u64,
     /// What was asked of the service until now.
     pub history: &'a History,
+    /// Requests that containers were asked to serve first, since the last look.
+    pub asked: f64,
+    /// How long those have taken on average, in microseconds.
+    pub mean_service_us: f64,
     /// Tasks that take requests.
     pub ready: u32,
     /// Tasks that are starting.
@@ -96,6 +102,8 @@ pub struct Shape {
     pub patience: f64,
     /// Time from asking for a task until it takes requests: its 95th percentile, in microseconds.
     pub start_us: u64,
+    /// How much of a start is paid for before the task serves anyone, on average, in microseconds.
+    pub paid_start_us: u64,
     /// How long a task is paid for at least, in microseconds.
     pub least_paid_us: u64,
     /// Fewest tasks.

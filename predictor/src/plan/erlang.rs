@@ -67,9 +67,24 @@ struct Growing<'a> {
     inverse: Vec<f64>,
     slots: u32,
     patience: f64,
+    /// What goes elsewhere.
+    left: f64,
 }
 
-impl Growing<'_> {
+impl<'a> Growing<'a> {
+    /// A pool without slots, for `demands` that are each as likely as its share.
+    fn new(demands: &'a [(f64, f64)], patience: f64) -> Self {
+        let left = demands.iter().map(|(a, share)| a * share).sum();
+        Self { demands, inverse: vec![1.0; demands.len()], slots: 0, patience, left }
+    }
+
+    /// Adds a task of so many slots; returns how many of them are expected to be busy that were not before.
+    fn add(&mut self, slots: u32) -> f64 {
+        self.grow(slots);
+        let left = self.overflow();
+        std::mem::replace(&mut self.left, left) - left
+    }
+
     fn overflow(&self) -> f64 {
         let each = self.demands.iter().zip(&self.inverse).map(|(&(a, share), inverse)| {
             let blocked = if inverse.is_finite() { 1.0 / inverse } else { 0.0 };
@@ -106,18 +121,9 @@ pub fn worthwhile_tasks(
     if all <= 0.0 || 1.0 <= break_even || slots_per_task == 0 {
         return 0;
     }
-    let inverse = vec![1.0; demands.len()];
-    let mut pool = Growing { demands, inverse, slots: 0, patience };
-    let mut left = all;
-    for tasks in 0..most {
-        pool.grow(slots_per_task);
-        let next = pool.overflow();
-        if left - next < break_even * f64::from(slots_per_task) {
-            return tasks;
-        }
-        left = next;
-    }
-    most
+    let mut pool = Growing::new(demands, patience);
+    let pays = break_even * f64::from(slots_per_task);
+    (0..most).find(|_| pool.add(slots_per_task) < pays).unwrap_or(most)
 }
 
 #[cfg(test)]

@@ -111,17 +111,3 @@ impl Forecast for LastValue {
         "last-value-newsvendor"
     }
 }
-
-/// The demand is known: what the best forecast of all would come to, with the same lags and whole tasks.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Perfect;
-
-impl Forecast for Perfect {
-    fn demand(&mut self, inputs: &Inputs<'_>, from_us: u64, until_us: u64, _: f64) -> f64 {
-        inputs.truth.map_or_else(|| inputs.history.last(), |truth| truth.demand(from_us, until_us))
-    }
-
-    fn planner(&self) -> &'static str {
-        "perfect-forecast"
-    }
-}

@@ -98,6 +98,7 @@ mod tests {
             break_even: 0.5,
             patience: 0.0,
             start_us: MINUTE_US,
+            paid_start_us: 52_000_000,
             least_paid_us: MINUTE_US,
             min_tasks: 0,
             max_tasks: 5,
@@ -106,6 +107,8 @@ mod tests {
         let inputs = Inputs {
             now_us: 0,
             history: &history,
+            asked: 0.0,
+            mean_service_us: 0.0,
             ready: 0,
             starting: 0,
             busy: 0,

@@ -13,8 +13,8 @@ use super::{
     site::{Account, Arrival, Outcome, Planned, Site},
 };
 use crate::plan::{
-    Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Predictive, Routing, Spock,
-    StaticTasks, TargetTracking, Truth, erlang,
+    Forecasts, Knative, KnownAhead, LambdaOnly, LastValue, Newsvendor, Pacer, Planner, Predictive,
+    Routing, Spock, StaticTasks, TargetTracking, Truth, erlang,
 };
 
 /// The planners that a load is compared under.
@@ -36,13 +36,15 @@ pub enum Baseline {
     Spock,
     /// Last value and newsvendor: the simplest hybrid worth the name.
     LastValueNewsvendor,
+    /// Pacer's own.
+    Pacer,
     /// The same with the demand known.
     PerfectForecast,
 }
 
 impl Baseline {
     /// All of them, in the order of a report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AllLambda,
         Self::StaticPeak,
         Self::BestStatic,
@@ -51,6 +53,7 @@ impl Baseline {
         Self::PredictiveScaling,
         Self::Spock,
         Self::LastValueNewsvendor,
+        Self::Pacer,
         Self::PerfectForecast,
     ];
 
@@ -65,6 +68,7 @@ impl Baseline {
             Self::PredictiveScaling => "predictive-scaling",
             Self::Spock => "spock",
             Self::LastValueNewsvendor => "last-value-newsvendor",
+            Self::Pacer => "pacer",
             Self::PerfectForecast => "perfect-forecast",
         }
     }
@@ -83,7 +87,11 @@ impl Baseline {
         }
         let possible = match self {
             Self::BestStatic if !lambda => Self::StaticPeak,
-            Self::AllLambda | Self::Spock | Self::LastValueNewsvendor | Self::PerfectForecast
+            Self::AllLambda
+            | Self::Spock
+            | Self::LastValueNewsvendor
+            | Self::Pacer
+            | Self::PerfectForecast
                 if !lambda =>
             {
                 Self::TargetTracking
@@ -99,7 +107,8 @@ impl Baseline {
             Self::PredictiveScaling => Box::new(Predictive::new(0.7)),
             Self::Spock => Box::new(Spock::new(0.7)),
             Self::LastValueNewsvendor => Box::new(Newsvendor::new(LastValue::default())),
-            Self::PerfectForecast => Box::new(Newsvendor::new(Perfect)),
+            Self::Pacer => Box::new(Pacer::new(Forecasts::new(&part.site.shape))),
+            Self::PerfectForecast => Box::new(Pacer::new(KnownAhead)),
         }
     }
 }
@@ -184,10 +193,11 @@ pub struct ServiceRun {
     pub cost: PicoUsd,
 }
 
-/// Tasks that Pacer itself runs on, of half a vCPU and 1 GiB: one for every 10,000 requests a second at the peak, and two at
-/// least, in two zones. Half a vCPU serves some 30,000 a second (tests/bench/proxy.py); a third of it is planned for.
-const OWN_TASK: TaskSize = TaskSize { arch: Arch::Arm64, cpu_units: 512, memory_mib: 1024 };
-const OWN_REQUESTS_PER_TASK: f64 = 10_000.0;
+/// Tasks that Pacer itself runs on, the smallest that Fargate sells: one for every 5,000 requests a second at the peak, and two
+/// at least, in two zones. A quarter of a vCPU serves some 15,000 a second (tests/bench/proxy.py), a third of which is
+/// planned for; of 512 MiB it takes 13 when idle and 13 KiB a connection.
+const OWN_TASK: TaskSize = TaskSize { arch: Arch::Arm64, cpu_units: 256, memory_mib: 512 };
+const OWN_REQUESTS_PER_TASK: f64 = 5_000.0;
 
 const MINUTE_US: u64 = 60_000_000;
 

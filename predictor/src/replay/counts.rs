@@ -87,6 +87,8 @@ struct Counts<'a> {
     cold_share: f64,
     /// Share of the requests that go to containers first.
     home: f64,
+    /// Requests of the last step that did.
+    asked: f64,
     /// Requests that wait in containers beyond what all slots can take, as in a fluid.
     backlog: f64,
     sums: Sums,
@@ -152,6 +154,7 @@ impl<'a> Counts<'a> {
             run_us: site.function.run_mean_us(&site.service_time),
             cold_share: 0.0,
             home: site.home_share(),
+            asked: 0.0,
             backlog: 0.0,
             sums: Sums::default(),
             waits: super::latency::Latencies::default(),
@@ -186,6 +189,8 @@ impl<'a> Counts<'a> {
         let inputs = Inputs {
             now_us,
             history: &self.history,
+            asked: self.asked,
+            mean_service_us: self.mean_us,
             ready: self.tasks.ready,
             starting: self.tasks.starting,
             busy: (self.history.last() as u32).min(self.tasks.ready * self.site.task.slots),
@@ -255,10 +260,11 @@ impl<'a> Counts<'a> {
                 (offered * (1.0 - away), load)
             }
         };
-        let asked = if self.routing == Routing::Hybrid { offered * self.home } else { offered };
+        let home = if self.routing == Routing::Hybrid { self.home } else { 1.0 };
+        self.asked = arrivals * home;
         self.busy_area += carried * us;
         self.slot_area += slots * us;
-        self.history.push(asked, carried, slots);
+        self.history.push(offered * home, carried, slots);
         self.series.push(from_us, offered, slots, on_lambda);
     }
 

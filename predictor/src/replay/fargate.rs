@@ -14,7 +14,7 @@ const LAUNCHES: (u32, f64) = (100, 20.0);
 
 /// Part of a start that is over before the image is pulled: attaching the network interface. Of a measured start of 81 s
 /// the pull and all after it took about 70 s.
-const UNPAID: f64 = 0.14;
+pub(super) const UNPAID: f64 = 0.14;
 
 /// Notice that Spot gives (Amazon ECS developer guide, "Fargate Spot").
 const NOTICE_US: u64 = 120_000_000;

@@ -26,8 +26,8 @@ use super::{
     tally::Failed,
 };
 use crate::plan::{
-    Knative, LambdaOnly, LastValue, Newsvendor, Perfect, Planner, Routing, Shape, StaticTasks,
-    TargetTracking, erlang,
+    Forecasts, Knative, KnownAhead, LambdaOnly, LastValue, Newsvendor, Pacer, Planner, Routing,
+    Shape, StaticTasks, TargetTracking, erlang,
 };
 
 const SECOND: u64 = 1_000_000;
@@ -77,6 +77,7 @@ fn site(service_time: Distribution) -> Site {
             break_even: 0.476,
             patience: 0.0,
             start_us: 60 * SECOND,
+            paid_start_us: 52_000_000,
             least_paid_us: 60 * SECOND,
             min_tasks: 0,
             max_tasks: 1000,
@@ -217,10 +218,11 @@ fn day() -> Load {
 #[test]
 fn counts_agree_with_events() {
     type Make = fn() -> Box<dyn Planner>;
-    let planners: [Make; 6] = [
+    let planners: [Make; 7] = [
+        || Box::new(Pacer::new(Forecasts::new(&site(Distribution::Fixed(1.5e6)).shape))),
         || Box::new(LambdaOnly),
         || Box::new(Newsvendor::new(LastValue::default())),
-        || Box::new(Newsvendor::new(Perfect)),
+        || Box::new(Pacer::new(KnownAhead)),
         || Box::new(StaticTasks::given(12, Routing::Hybrid)),
         || Box::new(TargetTracking::new(0.7)),
         || Box::new(Knative::default()),
@@ -287,7 +289,7 @@ fn tasks_become_ready_in_order_also_while_nothing_arrives() {
     let steps = steps.map(|(at, count)| Step { at_us: at * SECOND, us: 60 * SECOND, count });
     let load = Load::new(steps.to_vec());
     let makes: [fn() -> Box<dyn Planner>; 3] = [
-        || Box::new(Newsvendor::new(Perfect)),
+        || Box::new(Pacer::new(KnownAhead)),
         || Box::new(Knative::default()),
         || Box::new(Newsvendor::new(LastValue::default())),
     ];

@@ -12,7 +12,7 @@ use policies::{
 
 use super::{
     distribution::{Distribution, Quantiles},
-    fargate::TaskModel,
+    fargate::{TaskModel, UNPAID},
     lambda::{FunctionModel, answer_bytes_max},
     load::Load,
     site::{Site, Stream},
@@ -87,6 +87,7 @@ pub fn of_service(
         break_even: 0.0,
         patience: patience(&streams, service_time.mean_us()),
         start_us: start.quantile_us(0.95) as u64,
+        paid_start_us: (start.mean_us() * (1.0 - UNPAID)) as u64,
         least_paid_us,
         min_tasks: assumed.tasks.min,
         max_tasks: assumed.tasks.max.max(assumed.tasks.min),

@@ -129,12 +129,15 @@ impl<'a> Running<'a> {
         let now_us = self.next_tick;
         self.next_tick += self.tick_us;
         self.tasks.advance(now_us);
+        let asked = self.asked;
         if self.tally.requests != 0 || self.history.demand().len() != 0 {
             self.note_step();
         }
         let inputs = Inputs {
             now_us,
             history: &self.history,
+            asked: asked as f64,
+            mean_service_us: self.all_asked_us as f64 / self.all_asked.max(1) as f64,
             ready: self.tasks.ready,
             starting: self.tasks.starting,
             busy: self.tasks.busy,
