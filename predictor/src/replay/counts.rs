@@ -21,12 +21,12 @@ use policies::{cost::Usage, policy::ColdStart};
 use super::{
     distribution::{Distribution, normal_share},
     fargate::{Change, TaskId, Tasks},
-    lambda::{Function, RESTORE_BILLED},
+    lambda::{Function, FunctionModel, RESTORE_BILLED},
     load::Load,
     random::{Purpose, Random},
     series::Series,
     site::{Account, BALANCER_WAIT_US, HISTORY_US, IDLE_US, Outcome, Planned, Site},
-    tally::{Failed, SpillCause, Tally},
+    tally::{Failed, SpillCause, Tally, Window},
 };
 use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why, erlang};
 
@@ -95,13 +95,14 @@ struct Counts<'a> {
     waits: super::latency::Latencies,
     grid: Vec<f64>,
     tally: Tally,
+    window: Window,
     busy_area: f64,
     slot_area: f64,
     series: Series,
 }
 
 /// What was summed over all steps, in requests; whole numbers are made of it at the end.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     arrived: f64,
     in_containers: f64,
@@ -160,6 +161,7 @@ impl<'a> Counts<'a> {
             waits: super::latency::Latencies::default(),
             grid: grid(&site.service_time),
             tally: Tally::default(),
+            window: Window::default(),
             busy_area: 0.0,
             slot_area: 0.0,
             series: Series::new(start_us, end_us),
@@ -239,6 +241,7 @@ impl<'a> Counts<'a> {
         self.tasks.advance(until_us);
         let slots = (self.tasks.slot_area - begin) as f64 / us;
         self.sums.arrived += arrivals;
+        let before = self.sums;
         let (carried, on_lambda) = match self.routing {
             Routing::LambdaOnly => (0.0, self.send_to_lambda(us, arrivals, offered, 0.0)),
             Routing::ContainerOnly => (self.wait(us, arrivals, offered, slots), 0.0),
@@ -260,12 +263,36 @@ impl<'a> Counts<'a> {
                 (offered * (1.0 - away), load)
             }
         };
+        self.judge(from_us, arrivals, &before);
         let home = if self.routing == Routing::Hybrid { self.home } else { 1.0 };
         self.asked = arrivals * home;
         self.busy_area += carried * us;
         self.slot_area += slots * us;
         self.history.push(offered * home, carried, slots);
         self.series.push(from_us, offered, slots, on_lambda);
+    }
+
+    /// Judges by the objective what became of `arrivals`, of which the sums `before` do not know.
+    fn judge(&mut self, from_us: u64, arrivals: f64, before: &Sums) {
+        let FunctionModel { slowness, timeout_us, start, .. } = &self.site.function;
+        let (time, goal) = (&self.site.service_time, self.site.objective_us as f64);
+        let run_goal = |goal: f64| time.share_within(goal.min(*timeout_us as f64) / slowness);
+        let new = |sum: fn(&Sums) -> f64| sum(&self.sums) - sum(before);
+        let cold = new(|sums| sums.cold);
+        let on_lambda = (new(|sums| sums.on_lambda) - cold).max(0.0);
+        // Waits for a slot with Lambda behind it are short; without, the backlog tells how long they are.
+        let wait_us = match self.routing {
+            Routing::ContainerOnly => self.backlog * self.mean_us / self.tasks_slots().max(1.0),
+            Routing::LambdaOnly | Routing::Hybrid => 0.0,
+        };
+        let within = new(|sums| sums.in_containers) * time.share_within((goal - wait_us).max(0.0))
+            + on_lambda * run_goal(goal)
+            + cold * run_goal((goal - start.mean_us()).max(0.0));
+        self.window.count(from_us, arrivals, within, &mut self.tally);
+    }
+
+    fn tasks_slots(&self) -> f64 {
+        f64::from(self.tasks.ready * self.site.task.slots)
     }
 
     /// Runs `arrivals` on Lambda, of a load `offered` to `slots` first; returns how many run at a time.
@@ -350,6 +377,7 @@ impl<'a> Counts<'a> {
     }
 
     fn close(mut self, start_us: u64, end_us: u64, arrived: u64) -> Outcome {
+        self.window.close(&mut self.tally);
         self.tasks.close(end_us);
         let sums = &self.sums;
         // Whole requests, whose sum is what arrived: what was rounded goes to the largest part.

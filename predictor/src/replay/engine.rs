@@ -219,7 +219,7 @@ impl Engine<'_> {
             site.function.begin(now_us, service_us, answer_bytes, account_full, &mut site.starts);
         match started {
             Ok(started) => {
-                site.began_on_lambda(waiting, &started);
+                site.began_on_lambda(now_us, waiting, &started);
                 if !site.function.is_reserved() {
                     self.on_lambda += 1;
                 }

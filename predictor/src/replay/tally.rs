@@ -102,6 +102,9 @@ pub struct Tally {
     pub latencies: Latencies,
     /// Served well and within the objective.
     pub within_objective: u64,
+    /// Five minutes in which anything was asked for, and those of them in which 99 of 100 were served well and within the
+    /// objective.
+    pub windows: [u64; 2],
     /// Served by Lambda, by containers.
     pub by_lane: [u64; 2],
     /// Requests that had to wait for an environment to start.
@@ -141,6 +144,7 @@ impl Tally {
         each(&mut self.failed, &other.failed);
         self.latencies.merge(&other.latencies);
         self.within_objective += other.within_objective;
+        each(&mut self.windows, &other.windows);
         each(&mut self.by_lane, &other.by_lane);
         self.cold += other.cold;
         self.cold_us += other.cold_us;
@@ -195,5 +199,38 @@ impl Tally {
             return Err("more slots were busy than there were".to_owned());
         }
         Ok(())
+    }
+}
+
+/// Length of a window in which the objective is met or not: five minutes.
+pub(super) const WINDOW_US: u64 = 300_000_000;
+
+/// The window that is under way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Window {
+    number: u64,
+    requests: f64,
+    within: f64,
+}
+
+impl Window {
+    /// Counts requests of which something became known at `now_us`, and so many of them within the objective.
+    pub(super) fn count(&mut self, now_us: u64, requests: f64, within: f64, tally: &mut Tally) {
+        let number = now_us / WINDOW_US;
+        if number != self.number {
+            self.close(tally);
+            self.number = number;
+        }
+        self.requests += requests;
+        self.within += within;
+    }
+
+    /// Ends the window.
+    pub(super) fn close(&mut self, tally: &mut Tally) {
+        if 0.0 < self.requests {
+            tally.windows[0] += 1;
+            tally.windows[1] += u64::from(0.99 * self.requests <= self.within);
+        }
+        (self.requests, self.within) = (0.0, 0.0);
     }
 }

@@ -10,7 +10,7 @@ use super::super::{
     random::{Purpose, Random},
     series::Series,
     site::{BALANCER_WAIT_US, HISTORY_US, Outcome, Planned, Site},
-    tally::{Failed, SpillCause, Tally},
+    tally::{Failed, SpillCause, Tally, Window},
 };
 use super::{
     event::{Event, Kind, of_task, token},
@@ -57,6 +57,7 @@ pub(super) struct Running<'a> {
     pub(super) in_system: u64,
     pub(super) in_system_at: u64,
     pub(super) tally: Tally,
+    pub(super) window: Window,
     pub(super) series: Series,
 }
 
@@ -115,6 +116,7 @@ impl<'a> Running<'a> {
             in_system: 0,
             in_system_at: start_us,
             tally: Tally::default(),
+            window: Window::default(),
             series: Series::new(start_us, end_us),
         }
     }
@@ -219,11 +221,11 @@ impl<'a> Running<'a> {
         let end_us = now_us + waiting.service_us;
         self.tally.by_lane[Lane::Container.index()] += 1;
         self.streams[usize::from(waiting.stream)].ran(end_us, waiting.service_us);
-        self.ends_well(end_us - waiting.arrived_us);
+        self.ends_well(now_us, end_us - waiting.arrived_us);
         end_us
     }
 
-    pub(super) fn began_on_lambda(&mut self, waiting: Waiting, started: &Started) {
+    pub(super) fn began_on_lambda(&mut self, now_us: u64, waiting: Waiting, started: &Started) {
         // As in the gateway: a cold start says nothing of how long the next such request takes.
         if started.cold_us.is_none() {
             self.streams[usize::from(waiting.stream)].ran(started.end_us, started.run_us);
@@ -237,20 +239,24 @@ impl<'a> Running<'a> {
             Some(why) => {
                 self.tally.latencies.add(latency_us);
                 self.tally.failed[why.index()] += 1;
+                self.window.count(now_us, 1.0, 0.0, &mut self.tally);
             }
-            None => self.ends_well(latency_us),
+            None => self.ends_well(now_us, latency_us),
         }
     }
 
-    pub(super) fn ends_well(&mut self, latency_us: u64) {
+    pub(super) fn ends_well(&mut self, now_us: u64, latency_us: u64) {
         self.tally.latencies.add(latency_us);
         self.tally.ok += 1;
-        self.tally.within_objective += u64::from(latency_us <= self.spec.objective_us);
+        let within = u8::from(latency_us <= self.spec.objective_us);
+        self.tally.within_objective += u64::from(within);
+        self.window.count(now_us, 1.0, f64::from(within), &mut self.tally);
     }
 
     pub(super) fn fail(&mut self, now_us: u64, arrived_us: u64, why: Failed) {
         self.tally.latencies.add(now_us - arrived_us);
         self.tally.failed[why.index()] += 1;
+        self.window.count(now_us, 1.0, 0.0, &mut self.tally);
         self.leave(now_us);
     }
 
@@ -275,6 +281,7 @@ impl<'a> Running<'a> {
     }
 
     pub(super) fn close(mut self, start_us: u64, end_us: u64) -> Outcome {
+        self.window.close(&mut self.tally);
         self.function.close(start_us, end_us, self.routing != Routing::ContainerOnly);
         self.tasks.close(end_us);
         self.tally.warm_ups = self.function.warm_ups;

@@ -66,16 +66,20 @@ fn observed(report: &Report<'_>) -> Value {
 
 /// Tells what follows, in dollars a month of 730 hours.
 fn verdict(report: &Report<'_>) -> Value {
-    let Some((hybrid, forecast)) = report.saving() else { return Value::Null };
+    let Some(saving) = report.saving() else { return Value::Null };
     let services: Map<String, Value> = report
         .services()
         .into_iter()
         .map(|(name, saving)| (name.to_owned(), saving.usd().into()))
         .collect();
     let (own, worth) = report.worth().unwrap_or((0.0, Worth::Never));
+    let part = |number: usize| report.parts().map(|parts| parts[number]);
     json!({
-        "saved_by_both_lanes_usd_a_month": hybrid.usd(),
-        "saved_by_perfect_forecast_usd_a_month": forecast.map(Saving::usd),
+        "saved_usd_a_month": saving.usd(),
+        "saved_by_both_lanes_usd_a_month": part(0),
+        "saved_by_forecast_usd_a_month": part(1),
+        "saved_by_perfect_forecast_on_top_usd_a_month": part(2),
+        "saved_from_observed_usd_a_month": report.saving_from_observed().map(Saving::usd),
         "saved_by_service_usd_a_month": services,
         "pacer_usd_a_month": own,
         "worth_running_from_usd_a_month": match worth { Worth::From(bill) => Some(bill), Worth::Never => None },
@@ -116,6 +120,7 @@ fn run(run: &Run) -> Value {
         "cost_by_item_usd": items(&run.bill),
         "latency_ms": latency(&tally.latencies),
         "within_objective": per(tally.within_objective),
+        "objective_windows_met": tally.windows[1] as f64 / tally.windows[0].max(1) as f64,
         "requests_by_lane": { "lambda": tally.by_lane[0], "container": tally.by_lane[1] },
         "cold_starts": tally.cold,
         "cold_starts_per_request": per(tally.cold),

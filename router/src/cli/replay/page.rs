@@ -14,7 +14,7 @@ use predictor::replay::{
 use super::report::{Factor, Report, SLOTS_MATTER, Worth};
 
 /// Whose load and capacity are drawn over time.
-const OVER_TIME: [Baseline; 2] = [Baseline::TargetTracking, Baseline::LastValueNewsvendor];
+const OVER_TIME: [Baseline; 2] = [Baseline::TargetTracking, Baseline::Pacer];
 
 /// Writes the whole report.
 pub(super) fn page(book: &PriceBook, seed: u64, reports: &[Report<'_>]) -> String {
@@ -62,8 +62,8 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
     }
     for (baseline, label) in [
         (Baseline::TargetTracking, "Containers that AWS scales, a month"),
-        (Baseline::LastValueNewsvendor, "Both lanes, no forecast, a month"),
-        (Baseline::PerfectForecast, "Both lanes, perfect forecast, a month"),
+        (Baseline::Pacer, "Pacer, a month"),
+        (Baseline::PerfectForecast, "With a perfect forecast, a month"),
     ] {
         let Some(run) = report.run(baseline) else { continue };
         let tally = &run.outcome.tally;
@@ -172,7 +172,7 @@ fn planners(report: &Report<'_>) -> Table {
             share(tally.cold).into(),
             used.into(),
         ]);
-        line.emphasis = run.baseline == Baseline::LastValueNewsvendor;
+        line.emphasis = run.baseline == Baseline::Pacer;
     }
     table
 }
@@ -242,15 +242,16 @@ fn latencies(report: &Report<'_>) -> Curves {
     };
     let curve = |run: &Run| {
         let (colour, stroke, emphasis) = match run.baseline {
-            Baseline::LastValueNewsvendor => (Colour::Blue, Stroke::Solid, true),
+            Baseline::Pacer => (Colour::Blue, Stroke::Solid, true),
             Baseline::TargetTracking => (Colour::Orange, Stroke::Solid, true),
             Baseline::AllLambda => (Colour::Red, Stroke::Dashed, false),
             Baseline::PerfectForecast => (Colour::Green, Stroke::Dashed, false),
             Baseline::Knative => (Colour::Purple, Stroke::Dotted, false),
             Baseline::PredictiveScaling => (Colour::Sky, Stroke::Dotted, false),
-            Baseline::StaticPeak | Baseline::BestStatic | Baseline::Spock => {
-                (Colour::Grey, Stroke::Dotted, false)
-            }
+            Baseline::StaticPeak
+            | Baseline::BestStatic
+            | Baseline::Spock
+            | Baseline::LastValueNewsvendor => (Colour::Grey, Stroke::Dotted, false),
         };
         let latencies = &run.outcome.tally.latencies;
         Curve {
@@ -350,14 +351,14 @@ fn services(report: &Report<'_>) -> Option<Table> {
     if savings.len() < 2 {
         return None;
     }
-    let run = report.run(Baseline::LastValueNewsvendor)?;
+    let run = report.run(Baseline::Pacer)?;
     let mut table = Table {
         caption: "By service, a month, without the gateway's own cost".to_owned(),
         columns: vec![
             Column::words("service"),
             Column::numbers("requests"),
             Column::bars("containers that AWS scales", Colour::Orange),
-            Column::bars("both lanes", Colour::Blue),
+            Column::bars("pacer", Colour::Blue),
             Column::numbers("saved"),
             Column::numbers("p99"),
             Column::numbers("failed"),

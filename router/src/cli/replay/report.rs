@@ -50,8 +50,7 @@ impl Factor {
 }
 
 /// Planners whose cost is told with other numbers of requests a task.
-pub(super) const SLOTS_MATTER: [Baseline; 2] =
-    [Baseline::TargetTracking, Baseline::LastValueNewsvendor];
+pub(super) const SLOTS_MATTER: [Baseline; 2] = [Baseline::TargetTracking, Baseline::Pacer];
 
 /// What a month would cost less.
 #[derive(Debug, Clone, Copy)]
@@ -106,21 +105,36 @@ impl Report<'_> {
         Some(bill.total())
     }
 
-    /// What a month would cost less on both lanes, by the simplest plan, than as containers that AWS scales; the same of
-    /// what a perfect forecast would save on top.
-    pub(super) fn saving(&self) -> Option<(Saving, Option<Saving>)> {
-        let month =
-            |baseline| self.run(baseline).map(|run: &Run| self.monthly(run.bill.total().as_usd()));
-        let to_usd = month(Baseline::LastValueNewsvendor)?;
-        let hybrid = Saving { from_usd: month(Baseline::TargetTracking)?, to_usd };
-        let forecast = month(Baseline::PerfectForecast);
-        Some((hybrid, forecast.map(|perfect| Saving { from_usd: to_usd, to_usd: perfect })))
+    /// Returns what a month would cost under `baseline`, if it was asked for.
+    pub(super) fn month(&self, baseline: Baseline) -> Option<f64> {
+        self.run(baseline).map(|run| self.monthly(run.bill.total().as_usd()))
+    }
+
+    /// Returns what a month would cost less with Pacer than in containers that AWS scales.
+    pub(super) fn saving(&self) -> Option<Saving> {
+        let from_usd = self.month(Baseline::TargetTracking)?;
+        Some(Saving { from_usd, to_usd: self.month(Baseline::Pacer)? })
+    }
+
+    /// Returns what of that comes from using both lanes, by the simplest plan for them, and what from the forecast; and what a
+    /// perfect forecast would save on top.
+    pub(super) fn parts(&self) -> Option<[f64; 3]> {
+        let Saving { from_usd, to_usd } = self.saving()?;
+        let simple = self.month(Baseline::LastValueNewsvendor)?;
+        let perfect = self.month(Baseline::PerfectForecast)?;
+        Some([from_usd - simple, simple - to_usd, to_usd - perfect])
+    }
+
+    /// Returns what a month would cost less with Pacer than as it was run, where the log tells that.
+    pub(super) fn saving_from_observed(&self) -> Option<Saving> {
+        let from_usd = self.monthly(self.observed_cost()?.as_usd());
+        Some(Saving { from_usd, to_usd: self.month(Baseline::Pacer)? })
     }
 
     /// Returns what each service would cost less in a month, without the gateway: in the order of the services.
     pub(super) fn services(&self) -> Vec<(&str, Saving)> {
         let (Some(from), Some(to)) =
-            (self.run(Baseline::TargetTracking), self.run(Baseline::LastValueNewsvendor))
+            (self.run(Baseline::TargetTracking), self.run(Baseline::Pacer))
         else {
             return Vec::new();
         };
@@ -132,10 +146,10 @@ impl Report<'_> {
 
     /// Returns what the gateway itself costs in a month, and from which bill on it pays for itself.
     pub(super) fn worth(&self) -> Option<(f64, Worth)> {
-        let (hybrid, _) = self.saving()?;
-        let run = self.run(Baseline::LastValueNewsvendor)?;
+        let saving = self.saving()?;
+        let run = self.run(Baseline::Pacer)?;
         let own = self.monthly(run.bill.subtotal(Group::Pacer).as_usd());
-        let share = Saving { to_usd: hybrid.to_usd - own, ..hybrid }.share();
+        let share = Saving { to_usd: saving.to_usd - own, ..saving }.share();
         Some((own, if share <= 0.0 { Worth::Never } else { Worth::From(own / share) }))
     }
 
@@ -146,7 +160,7 @@ impl Report<'_> {
         let mut slots: Vec<u32> = slots.map(|part| part.site.task.slots).collect();
         slots.sort_unstable();
         slots.dedup();
-        let planner = Baseline::LastValueNewsvendor;
+        let planner = Baseline::Pacer;
         let cost = |runs: &[Run]| {
             let run = runs.iter().find(|run| run.baseline == planner)?;
             Some(self.monthly(run.bill.total().as_usd()))

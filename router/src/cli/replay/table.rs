@@ -4,9 +4,12 @@ use std::fmt::Write;
 
 use charts::format::{self, duration_us as time, usd};
 use policies::cost::{Group, MONTH_US};
-use predictor::replay::{compare::Mode, tally::Tally};
+use predictor::replay::{
+    compare::{Baseline, Mode},
+    tally::Tally,
+};
 
-use super::report::{Report, Worth};
+use super::report::{Report, Saving, Worth};
 
 /// Writes what a load came to under each planner.
 pub(super) fn table(report: &Report<'_>) -> String {
@@ -127,20 +130,39 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
             format::thousands(observed.on_lambda as f64),
         ));
     }
-    let Some((hybrid, forecast)) = report.saving() else { return lines };
+    let Some(saving) = report.saving() else { return lines };
     let month = MONTH_US as f64 <= report.span_us() as f64 * 1.5;
-    let projected = if month { "" } else { " if every month were like this" };
-    let of = |what: &str, saved: f64, share: f64| {
-        let word = if saved < 0.0 { "costs" } else { "saves" };
-        let more = if saved < 0.0 { " more" } else { "" };
-        format!("{what} {word} {} a month{more} ({:.0}%)", usd(saved.abs()), share.abs() * 100.0)
-    };
-    let mut line = of("both lanes instead of target tracking:", hybrid.usd(), hybrid.share());
-    if let Some(forecast) = forecast {
-        let _ =
-            write!(line, "; {}", of("a perfect forecast on top", forecast.usd(), forecast.share()));
+    let projected = if month { "" } else { "; if every month were like this" };
+    if let Some(saving) = report.saving_from_observed() {
+        lines.push(format!("pacer instead of how you ran it {}{projected}", saves(saving)));
     }
-    lines.push(line + projected);
+    let mut line = format!("pacer instead of target tracking {}{projected}", saves(saving));
+    if let Some([lanes, forecast, perfect]) = report.parts() {
+        let _ = write!(
+            line,
+            "; of that {} by using both lanes, {} by the forecast; a perfect one would save {} on top",
+            usd(lanes),
+            usd(forecast),
+            usd(perfect)
+        );
+    }
+    lines.push(line);
+    // What fails or waits costs nothing: cheaper is not better then.
+    if let (Some(tracking), Some(pacer)) =
+        (report.run(Baseline::TargetTracking), report.run(Baseline::Pacer))
+    {
+        let [tracking, pacer] = [tracking, pacer].map(|run| &run.outcome.tally);
+        let missed = |tally: &Tally| tally.requests - tally.within_objective;
+        if missed(pacer) + tracking.requests / 1000 < missed(tracking) {
+            lines.push(format!(
+                "target tracking keeps the goal for {} of the requests and fails {}, pacer for {} and {}",
+                share(tracking.within_objective, tracking),
+                share(tracking.failures(), tracking),
+                share(pacer.within_objective, pacer),
+                share(pacer.failures(), pacer),
+            ));
+        }
+    }
     let services = report.services();
     if 1 < services.len() {
         let mut services = services;
@@ -166,7 +188,7 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
                 usd(bill)
             ),
             Worth::Never => format!(
-                "not worth running for this load: the gateway costs {} a month, and both lanes save nothing",
+                "not worth running for this load: the gateway costs {} a month, and saves nothing",
                 usd(own)
             ),
         });
@@ -175,6 +197,14 @@ pub(super) fn verdict(report: &Report<'_>) -> Vec<String> {
 }
 
 const CENT: f64 = 0.01;
+
+fn saves(saving: Saving) -> String {
+    let (saved, share) = (saving.usd(), saving.share() * 100.0);
+    if saved < 0.0 {
+        return format!("costs {} a month more ({:.0}%)", usd(-saved), -share);
+    }
+    format!("saves {} a month ({share:.0}%)", usd(saved))
+}
 
 /// Services that the verdict names.
 const SERVICES: usize = 8;
