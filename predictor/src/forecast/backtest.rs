@@ -67,73 +67,148 @@ impl fmt::Display for Row {
     }
 }
 
+/// Returns the step by which a series with steps of `step_s` seconds is forecast: its own, or a minute where its steps
+/// are parts of one. Horizons are multiples of it.
+pub fn forecast_step_s(step_s: u64) -> u64 {
+    if step_s < STEP_S_MIN && STEP_S_MIN.is_multiple_of(step_s) { STEP_S_MIN } else { step_s }
+}
+
 /// Goes through a series that begins at `start_s` with steps of `step_s` seconds, a count each (`None` where it is not
 /// known).
 pub fn run(start_s: u64, step_s: u64, counts: &[Option<u64>], settings: &Settings) -> Vec<Row> {
     let step_s = step_s.max(1);
-    let long_s =
-        if step_s < STEP_S_MIN && STEP_S_MIN.is_multiple_of(step_s) { STEP_S_MIN } else { step_s };
-    let horizons_s: Vec<u64> = settings
-        .horizons_s
-        .iter()
-        .copied()
-        .filter(|ahead_s| (1..=STEP_S_MAX).contains(ahead_s) && ahead_s.is_multiple_of(long_s))
-        .collect();
-    // Up to the end of the last target.
-    let lasts_s = (counts.len() as u64)
-        .checked_mul(step_s)
-        .and_then(|lasts_s| lasts_s.checked_add(2 * STEP_S_MAX));
-    let ends_s = lasts_s.and_then(|lasts_s| start_s.checked_add(lasts_s));
-    if horizons_s.is_empty() || STEP_S_MAX < long_s || ends_s.is_none() {
+    let Some(mut learner) = Learner::new(start_s, step_s, counts.len(), settings) else {
         return Vec::new();
-    }
-    let horizons: Vec<u64> = horizons_s.iter().map(|ahead_s| ahead_s / long_s).collect();
-    let mut forecaster = Forecaster::new(long_s, &horizons, settings.config.clone());
-    let mut rollup = Rollup::new(step_s, long_s);
-    let every_s = (settings.every_s - settings.every_s % long_s).max(long_s);
+    };
+    let every_s = (settings.every_s - settings.every_s % learner.long_s).max(learner.long_s);
     let warm = (counts.len() as f64 * settings.warm_up.clamp(0.0, 1.0)) as usize;
     let mut rows = Vec::new();
     let mut next_origin_s = 0;
-    let mut next_refit_s = start_s.saturating_add(REFIT_S);
 
     for (i, count) in counts.iter().enumerate() {
         let at_s = start_s + i as u64 * step_s;
-        if step_s == long_s {
-            forecaster.observe(at_s, *count);
-        } else {
-            if let Some(count) = count {
-                rollup.add(at_s, *count);
-            }
-            let Some(step) = rollup.over(at_s + step_s) else { continue };
-            forecaster.observe(step.at_s, step.count);
-        }
-        if settings.config.elastic_net && next_refit_s <= at_s {
-            next_refit_s = at_s + REFIT_S;
-            let refitted = forecaster.refit().run();
-            forecaster.install(refitted);
-        }
-        if i < warm || at_s < next_origin_s {
+        if !learner.learn(at_s, *count) || i < warm || at_s < next_origin_s {
             continue;
         }
         next_origin_s = at_s + every_s;
-        for &horizon_s in &horizons_s {
+        for &horizon_s in &learner.horizons_s {
             let Some(Some(actual)) = counts.get(i + (horizon_s / step_s) as usize) else {
                 continue;
             };
-            let mut forecast = forecaster.forecast(horizon_s);
-            if step_s < long_s {
-                forecast = forecast.share(step_s as f32 / long_s as f32, rollup.dispersion());
-            }
             rows.push(Row {
                 origin_s: at_s,
                 target_s: at_s + horizon_s,
                 horizon_s,
                 actual: *actual,
-                forecast,
+                forecast: learner.forecast(horizon_s),
             });
         }
     }
     rows
+}
+
+/// What comes after the end of a series.
+#[derive(Debug, Clone)]
+pub struct Ahead {
+    /// When the last step that is known began, in seconds since 1970. Of a series of seconds that is the last second of
+    /// its last minute that is over.
+    pub origin_s: u64,
+    learner: Learner,
+}
+
+impl Ahead {
+    /// Learns a whole series, like [`run`]. Returns `None` where that would have no origin: when no step is over, or no
+    /// horizon fits.
+    pub fn new(
+        start_s: u64,
+        step_s: u64,
+        counts: &[Option<u64>],
+        settings: &Settings,
+    ) -> Option<Self> {
+        let step_s = step_s.max(1);
+        let mut learner = Learner::new(start_s, step_s, counts.len(), settings)?;
+        let mut origin_s = None;
+        for (i, count) in counts.iter().enumerate() {
+            let at_s = start_s + i as u64 * step_s;
+            if learner.learn(at_s, *count) {
+                origin_s = Some(at_s);
+            }
+        }
+        Some(Self { origin_s: origin_s?, learner })
+    }
+
+    /// Returns what comes in the step that begins `ahead_s` after the origin; see [`Forecaster::forecast`].
+    pub fn forecast(&self, ahead_s: u64) -> Quantiles {
+        self.learner.forecast(ahead_s)
+    }
+}
+
+/// A forecaster that learns a series of any step, and refits its elastic nets once a day.
+#[derive(Debug, Clone)]
+struct Learner {
+    step_s: u64,
+    long_s: u64,
+    /// Horizons that fit the step.
+    horizons_s: Vec<u64>,
+    forecaster: Forecaster,
+    rollup: Rollup,
+    elastic_net: bool,
+    next_refit_s: u64,
+}
+
+impl Learner {
+    /// Returns `None` when no horizon fits, and when the time of a target would be no number.
+    fn new(start_s: u64, step_s: u64, counts: usize, settings: &Settings) -> Option<Self> {
+        let long_s = forecast_step_s(step_s);
+        let mut horizons_s = settings.horizons_s.clone();
+        horizons_s.retain(|ahead_s| {
+            (1..=STEP_S_MAX).contains(ahead_s) && ahead_s.is_multiple_of(long_s)
+        });
+        // Up to the end of the last target.
+        let lasts_s = (counts as u64).checked_mul(step_s)?.checked_add(2 * STEP_S_MAX)?;
+        start_s.checked_add(lasts_s)?;
+        if horizons_s.is_empty() || STEP_S_MAX < long_s {
+            return None;
+        }
+        let horizons: Vec<u64> = horizons_s.iter().map(|ahead_s| ahead_s / long_s).collect();
+        Some(Self {
+            step_s,
+            long_s,
+            horizons_s,
+            forecaster: Forecaster::new(long_s, &horizons, settings.config.clone()),
+            rollup: Rollup::new(step_s, long_s),
+            elastic_net: settings.config.elastic_net,
+            next_refit_s: start_s.saturating_add(REFIT_S),
+        })
+    }
+
+    /// Learns the count of the step that began at `at_s`. Returns whether a step of the forecaster is over with it: then
+    /// this step can be forecast from.
+    fn learn(&mut self, at_s: u64, count: Option<u64>) -> bool {
+        if self.step_s == self.long_s {
+            self.forecaster.observe(at_s, count);
+        } else {
+            if let Some(count) = count {
+                self.rollup.add(at_s, count);
+            }
+            let Some(step) = self.rollup.over(at_s + self.step_s) else { return false };
+            self.forecaster.observe(step.at_s, step.count);
+        }
+        if self.elastic_net && self.next_refit_s <= at_s {
+            self.next_refit_s = at_s + REFIT_S;
+            let refitted = self.forecaster.refit().run();
+            self.forecaster.install(refitted);
+        }
+        true
+    }
+
+    fn forecast(&self, ahead_s: u64) -> Quantiles {
+        let forecast = self.forecaster.forecast(ahead_s);
+        if self.step_s == self.long_s {
+            return forecast;
+        }
+        forecast.share(self.step_s as f32 / self.long_s as f32, self.rollup.dispersion())
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +274,25 @@ mod tests {
             assert_eq!(row.forecast.at(0.5) as u32, 2);
             assert!((4.0..=7.0).contains(&row.forecast.at(0.99)), "{row}");
         }
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_what_the_last_origin_says() {
+        let counts = counts();
+        let settings = Settings { every_s: 300, ..settings() };
+        let last = run(START_S, 300, &counts, &settings)
+            .into_iter()
+            .rfind(|row| row.horizon_s == 300)
+            .expect("there are origins");
+        // The last row's origin is the step before the last one: its target has to be known.
+        let ahead = Ahead::new(START_S, 300, &counts[..575], &settings).expect("it has an end");
+        assert_eq!(ahead.origin_s, last.origin_s);
+        assert_eq!(ahead.forecast(300), last.forecast);
+        // A minute that is not over is not known.
+        let seconds = vec![Some(2); 3 * 3_600 + 59];
+        let ahead = Ahead::new(START_S, 1, &seconds, &settings).expect("it has an end");
+        assert_eq!(ahead.origin_s, START_S + 3 * 3_600 - 1);
+        assert!(Ahead::new(START_S, 1, &seconds[..59], &settings).is_none());
     }
 
     #[test]

@@ -14,12 +14,16 @@
 //!
 //! [`super::engine`] knows none of these shortcuts; a test holds the two together.
 
-use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
+mod environments;
+mod spreader;
+
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use policies::{cost::Usage, policy::ColdStart};
 
+use self::{environments::Environments, spreader::Spreader};
 use super::{
-    distribution::{Distribution, normal_share},
+    distribution::Distribution,
     fargate::{Change, TaskId, Tasks},
     lambda::{Function, FunctionModel, RESTORE_BILLED},
     load::Load,
@@ -473,37 +477,6 @@ impl<'a> Counts<'a> {
 /// Requests are counted in millionths while latencies are added up, so that small steps do not round to nothing.
 const SCALE: f64 = 1e6;
 
-/// Latencies of fractions of requests.
-#[derive(Debug, Default)]
-struct Spreader(Vec<(f64, f64)>);
-
-impl Spreader {
-    fn add(&mut self, us: f64, requests: f64) {
-        if 0.0 < requests {
-            self.0.push((us, requests));
-        }
-    }
-
-    fn within(&self, us: f64) -> f64 {
-        self.0.iter().filter(|(latency, _)| *latency <= us).map(|(_, requests)| requests).sum()
-    }
-
-    /// Makes whole requests of them, `count` in all.
-    fn counted(mut self, count: u64) -> super::latency::Latencies {
-        self.0.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let all = self.0.iter().map(|(_, requests)| requests).sum::<f64>().max(1e-9);
-        let mut latencies = super::latency::Latencies::default();
-        let (mut below, mut counted) = (0.0, 0_u64);
-        for (us, requests) in self.0 {
-            below += requests;
-            let until = ((below / all * count as f64).round() as u64).min(count);
-            latencies.add_many(us.round() as u64, until - counted);
-            counted = until;
-        }
-        latencies
-    }
-}
-
 /// Returns how often all of `slots` are busy, between whole numbers straight.
 fn blocked(slots: f64, offered: f64) -> f64 {
     let low = slots.floor();
@@ -513,84 +486,4 @@ fn blocked(slots: f64, offered: f64) -> f64 {
     }
     let above = erlang::blocked(low as u32 + 1, offered);
     below + (above - below) * (slots - low)
-}
-
-/// Environments by the number of requests at which each is needed.
-#[derive(Debug)]
-struct Environments {
-    /// Crossings of each level within the idle lifetime, and those of each step.
-    crossings: Vec<f64>,
-    steps: VecDeque<Vec<f64>>,
-    keep: usize,
-}
-
-impl Environments {
-    fn new(idle_us: u64, tick_us: u64) -> Self {
-        let keep = (idle_us / tick_us).max(1) as usize;
-        Self { crossings: Vec::new(), steps: VecDeque::new(), keep }
-    }
-
-    /// Forgets all of them: each has been idle for longer than it lives.
-    fn clear(&mut self) {
-        self.crossings.clear();
-        self.steps.clear();
-    }
-
-    /// Has `requests` run, `mean` at a time with `variance`; returns how many of them find a cold environment.
-    fn step(&mut self, requests: f64, mean: f64, variance: f64) -> f64 {
-        if self.steps.len() == self.keep
-            && let Some(gone) = self.steps.pop_front()
-        {
-            for (level, crossings) in gone.into_iter().enumerate() {
-                self.crossings[level] = (self.crossings[level] - crossings).max(0.0);
-            }
-        }
-        let chances = chances(mean, variance);
-        if self.crossings.len() < chances.len() {
-            self.crossings.resize(chances.len(), 0.0);
-        }
-        let mut cold = 0.0;
-        let mut step = Vec::with_capacity(chances.len());
-        for (level, chance) in chances.into_iter().enumerate() {
-            let crossings = requests * chance;
-            let known = self.crossings[level];
-            // Of the crossings of this step, only the first can find it cold.
-            cold += (-known).exp() * -(-crossings).exp_m1();
-            self.crossings[level] += crossings;
-            step.push(crossings);
-        }
-        self.steps.push_back(step);
-        cold
-    }
-}
-
-/// Returns how likely an arrival finds 0, 1, 2 ... requests running.
-fn chances(mean: f64, variance: f64) -> Vec<f64> {
-    if mean <= 0.0 {
-        return vec![1.0];
-    }
-    if mean < 20.0 && variance <= mean * 1.01 {
-        // Poisson.
-        let mut chance = (-mean).exp();
-        let most = (mean + 8.0 * mean.sqrt() + 4.0) as usize;
-        return (0..most)
-            .map(|n| {
-                let now = chance;
-                chance *= mean / (n + 1) as f64;
-                now
-            })
-            .collect();
-    }
-    let deviation = variance.sqrt().max(0.1);
-    let most = (mean + 6.0 * deviation + 2.0) as usize;
-    let below = |n: f64| normal_share((n - mean) / deviation);
-    let mut before = 0.0;
-    (0..most)
-        .map(|n| {
-            let until = below(n as f64 + 0.5);
-            let chance = until - before;
-            before = until;
-            chance
-        })
-        .collect()
 }
