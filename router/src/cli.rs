@@ -8,7 +8,9 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod explain;
+mod forecast;
 mod iam;
+mod input;
 mod replay;
 mod serve;
 mod status;
@@ -48,6 +50,8 @@ enum Command {
     Iam(iam::Args),
     /// Tell what recorded load would have cost, and how fast it would have been.
     Replay(replay::Args),
+    /// Tell what recorded load will be like next, or how well that would have been told.
+    Forecast(forecast::Args),
     /// Run gateway, cloud, workload and load on this machine.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -78,6 +82,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Iam(args) => iam::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Forecast(args) => forecast::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "demo")]

@@ -10,6 +10,7 @@ mod container;
 mod credentials;
 mod demo;
 mod ecs;
+mod forecast;
 mod forwarding;
 mod http;
 mod iam;

@@ -161,9 +161,8 @@ impl Learner {
     fn new(start_s: u64, step_s: u64, counts: usize, settings: &Settings) -> Option<Self> {
         let long_s = forecast_step_s(step_s);
         let mut horizons_s = settings.horizons_s.clone();
-        horizons_s.retain(|ahead_s| {
-            (1..=STEP_S_MAX).contains(ahead_s) && ahead_s.is_multiple_of(long_s)
-        });
+        horizons_s
+            .retain(|ahead_s| (1..=STEP_S_MAX).contains(ahead_s) && ahead_s.is_multiple_of(long_s));
         // Up to the end of the last target.
         let lasts_s = (counts as u64).checked_mul(step_s)?.checked_add(2 * STEP_S_MAX)?;
         start_s.checked_add(lasts_s)?;

@@ -1,6 +1,5 @@
 //! `pacer replay`: what a recorded load would have cost under each planner, and how fast it would have been.
 
-mod counts;
 mod gather;
 mod json;
 mod loaded;
@@ -12,7 +11,6 @@ mod scenarios;
 mod services;
 mod spool;
 mod table;
-mod traces;
 
 use std::{
     path::{Path, PathBuf},
@@ -36,6 +34,7 @@ use self::{
     report::{Factor, OtherSlots, Report, SLOTS_MATTER},
     services::Asked,
 };
+use super::input::traces;
 
 /// Replay recorded load under several planners, and compare cost, latency and failures.
 #[derive(Debug, clap::Args)]

@@ -19,10 +19,12 @@ use predictor::{
 };
 
 use super::{
-    counts::{Rows, check_span},
+    super::input::{
+        counts::{Gaps, Rows, check_span},
+        traces::{self, Place},
+    },
     gather::{Gatherer, part},
     loaded::Loaded,
-    traces::{self, Place},
 };
 
 /// Reads the trace of `scenario`: those of `places`, or else the one that it names, in `folder`.
@@ -61,8 +63,10 @@ pub(super) fn load(
         if reader.single != 0 {
             loaded.notes.push("with a scale, single requests are counted by the second".into());
         }
-        let loads =
-            reader.rows.finish(scenario.scale).with_context(|| told("cannot be replayed"))?;
+        let loads = reader
+            .rows
+            .finish(scenario.scale, Gaps::Empty)
+            .with_context(|| told("cannot be replayed"))?;
         loaded.notes.extend(loads.notes);
         for (function, load) in loads.by_name {
             if let Some(time) = sites.service_time(&function, load.total()) {

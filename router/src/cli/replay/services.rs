@@ -21,11 +21,13 @@ use predictor::{
 
 use self::reader::{Key, Reader, Service, service_named};
 use super::{
-    counts::{Loads, check_span},
+    super::input::{
+        counts::{Gaps, Loads, check_span},
+        traces::{self, Place},
+    },
     gather::{ENOUGH, Gathered, part},
     loaded::Loaded,
     observed::{Observed, Seen},
-    traces::{self, Place},
 };
 use crate::control::learn::priors;
 
@@ -69,7 +71,7 @@ pub(super) fn load(asked: &Asked<'_>, places: &[Place]) -> anyhow::Result<Loaded
             !with_url,
             "some of the traces have requests and others counts of them: replay them apart"
         );
-        counts(asked, rows.finish(1.0)?, &mut loaded)?;
+        counts(asked, rows.finish(1.0, Gaps::Empty)?, &mut loaded)?;
     }
     let idle = asked.policy.services.iter().map(|service| &service.name);
     let idle = idle.filter(|name| loaded.parts.iter().all(|part| part.site.service.name != **name));

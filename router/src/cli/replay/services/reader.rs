@@ -12,7 +12,7 @@ use predictor::{
 };
 
 use super::{
-    super::{counts::Rows, gather::Gatherer, observed::Seen},
+    super::{super::input::counts::Rows, gather::Gatherer, observed::Seen},
     Asked,
 };
 use crate::{

@@ -25,21 +25,30 @@ const SPAN_MAX_US: u64 = 50 * 366 * 86_400_000_000;
 
 /// Rows as they come.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     rows: Vec<(u64, u32, u64)>,
     names: BTreeMap<String, u32>,
 }
 
+/// What a step without a row is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gaps {
+    /// A step in which nothing came.
+    Empty,
+    /// A step of which nothing is known.
+    Unknown,
+}
+
 /// Loads by whose they are, and what a reader of the report should know.
 #[derive(Debug, Default)]
-pub(super) struct Loads {
-    pub(super) by_name: BTreeMap<String, Load>,
-    pub(super) notes: Vec<String>,
+pub(crate) struct Loads {
+    pub(crate) by_name: BTreeMap<String, Load>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Rows {
     /// Takes a row in; `name` is whose it is.
-    pub(super) fn push(&mut self, name: &str, count: &Count<'_>) -> anyhow::Result<()> {
+    pub(crate) fn push(&mut self, name: &str, count: &Count<'_>) -> anyhow::Result<()> {
         let next = self.names.len() as u32;
         let id = match self.names.get(name) {
             Some(id) => *id,
@@ -58,12 +67,12 @@ impl Rows {
     }
 
     /// Tells whether there are no rows.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Makes loads of them, every count times `scale`.
-    pub(super) fn finish(mut self, scale: f64) -> anyhow::Result<Loads> {
+    /// Makes loads of them, every count times `scale`; `gaps` is what their reader takes missing steps for.
+    pub(crate) fn finish(mut self, scale: f64, gaps: Gaps) -> anyhow::Result<Loads> {
         self.rows.sort_unstable();
         let total: u128 = self.rows.iter().map(|row| u128::from(row.2)).sum();
         check_requests(total, scale)?;
@@ -91,7 +100,11 @@ impl Rows {
             ));
         }
         if grid.missing() != 0 {
-            notes.push(format!("{} steps are missing and taken as empty", grid.missing()));
+            let taken = match gaps {
+                Gaps::Empty => "empty",
+                Gaps::Unknown => "not known",
+            };
+            notes.push(format!("{} steps are missing and taken as {taken}", grid.missing()));
         }
         let step_us = match grid.step_us() {
             Some(us) if us <= STEP_MAX_US => us,
@@ -113,7 +126,7 @@ impl Rows {
 }
 
 /// Refuses more requests than can be reckoned with.
-pub(super) fn check_requests(total: u128, scale: f64) -> anyhow::Result<()> {
+pub(crate) fn check_requests(total: u128, scale: f64) -> anyhow::Result<()> {
     let scaled = total as f64 * scale;
     ensure!(
         scaled <= REQUESTS_MAX as f64,
@@ -123,7 +136,7 @@ pub(super) fn check_requests(total: u128, scale: f64) -> anyhow::Result<()> {
 }
 
 /// Refuses a trace that is longer than anything that was meant.
-pub(super) fn check_span(first_us: u64, last_us: u64) -> anyhow::Result<()> {
+pub(crate) fn check_span(first_us: u64, last_us: u64) -> anyhow::Result<()> {
     let span_us = last_us.saturating_sub(first_us);
     ensure!(
         span_us <= SPAN_MAX_US,
@@ -159,14 +172,15 @@ mod tests {
     }
 
     fn wrong(of: &[(u64, u64)], scale: f64) -> String {
-        rows(of).finish(scale).expect_err("it is absurd").to_string()
+        rows(of).finish(scale, Gaps::Empty).expect_err("it is absurd").to_string()
     }
 
     #[test]
     fn rows_stand_where_their_time_is_whenever_they_came() {
         let day = 86_400;
-        let loads =
-            rows(&[(day, 1), (day + 60, 2), (0, 3), (60, 4), (day, 5)]).finish(1.0).unwrap();
+        let loads = rows(&[(day, 1), (day + 60, 2), (0, 3), (60, 4), (day, 5)])
+            .finish(1.0, Gaps::Empty)
+            .unwrap();
         let counts: Vec<_> = loads.by_name[""]
             .steps()
             .iter()
@@ -187,7 +201,7 @@ mod tests {
 
     #[test]
     fn one_row_is_a_second_and_says_so() {
-        let loads = rows(&[(5, 7)]).finish(1.0).unwrap();
+        let loads = rows(&[(5, 7)]).finish(1.0, Gaps::Empty).unwrap();
         assert_eq!(loads.by_name[""].span_us(), Some((5_000_000, 6_000_000)));
         assert!(loads.notes[0].contains("taken as a second"));
     }

@@ -19,7 +19,7 @@ const STDIN: &str = "-";
 
 /// Where one trace is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A file that was named: what it is must be told, or it is refused.
     File(PathBuf),
     /// A file found in a folder that was named: one that is no trace is left out.
@@ -39,9 +39,9 @@ impl Place {
 
 /// What was read of all files, for a report to tell.
 #[derive(Debug, Default)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     /// Formats that were found.
-    pub(super) formats: Vec<Format>,
+    pub(crate) formats: Vec<Format>,
     lines: u64,
     malformed: u64,
     capped: u64,
@@ -56,7 +56,7 @@ const NAMES_MAX: usize = 3;
 
 impl Summary {
     /// Returns what a reader of the report should know, a sentence each.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = self.broken.clone();
         if let Some(first) = &self.first_malformed {
             notes.push(format!(
@@ -107,7 +107,7 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Finds the traces that `paths` name: files, all files below folders, and `-` for standard input.
-pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Place>> {
+pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Place>> {
     let mut places = Vec::new();
     for path in paths {
         if path == Path::new(STDIN) {
@@ -158,7 +158,7 @@ fn below(folder: &Path, places: &mut Vec<Place>) -> anyhow::Result<()> {
 ///
 /// A load balancer's files are named by when they were written and by which of its nodes; those of several load balancers
 /// are not in order by name.
-pub(super) fn read(
+pub(crate) fn read(
     places: &[Place],
     mut take: impl FnMut(Format, Record<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
@@ -197,7 +197,7 @@ pub(super) fn read(
         read.with_context(|| trace.name.clone())?;
         if let Some(why) = &trace.broken {
             let name = &trace.name;
-            summary.broken.push(format!("{name} breaks off ({why}): what came before is replayed"));
+            summary.broken.push(format!("{name} breaks off ({why}): what came before is used"));
         }
         summary.take_in(&trace.name, &trace.reader, trace.format);
     }
