@@ -15,7 +15,7 @@ use super::{
     random::{Purpose, Random},
     site::{Account, Arrival, Outcome, Planned, Site},
 };
-use crate::plan::{Routing, Truth, erlang};
+use crate::plan::{Truth, erlang};
 
 /// How requests are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,12 +187,13 @@ impl Bench<'_> {
             planner: baseline.planner(part, self),
             truth: Some(known as &dyn Truth),
         });
-        let planned: Vec<_> = planned.collect();
-        let hybrid = planned.iter().any(|part| part.planner.routing() == Routing::Hybrid);
+        let hybrid =
+            baseline.uses_both() && self.parts.iter().any(|part| part.lanes() == (true, true));
         let (account, seed) = (self.account, self.seed);
         let outcomes = match mode {
             Mode::Events => {
                 let sites: Vec<_> = self.parts.iter().map(|part| &part.site).collect();
+                let planned = planned.collect();
                 match self.requests {
                     None => engine::run(&sites, planned, self.arrivals(), span, account, seed),
                     Some(requests) => {
@@ -209,6 +210,7 @@ impl Bench<'_> {
                 }
             }
             Mode::Counts => {
+                // One planner at a time: thousands of forecasters together would fill the memory.
                 let parts = self.parts.iter().zip(planned).enumerate();
                 let outcome = |(number, (part, planned)): (usize, (&Part, _))| {
                     let seed = seed.wrapping_add(number as u64);

@@ -279,7 +279,7 @@ impl<'a> Counts<'a> {
     /// Judges by the objective what became of `arrivals`, of which the sums `before` do not know.
     fn judge(&mut self, from_us: u64, arrivals: f64, before: &Sums) {
         let FunctionModel { slowness, timeout_us, start, .. } = &self.site.function;
-        let (time, goal) = (&self.site.service_time, self.site.objective_us as f64);
+        let (time, goal) = (&self.site.service_time, self.site.streams[0].objective_us as f64);
         let run_goal = |goal: f64| time.share_within(goal.min(*timeout_us as f64) / slowness);
         let new = |sum: fn(&Sums) -> f64| sum(&self.sums) - sum(before);
         let cold = new(|sums| sums.cold);
@@ -424,7 +424,7 @@ impl<'a> Counts<'a> {
         let [on_lambda, in_containers] = self.tally.by_lane;
         let slowness = self.site.function.slowness;
         let timeout = self.site.function.timeout_us as f64;
-        let objective = self.site.objective_us as f64;
+        let objective = self.site.streams[0].objective_us as f64;
         let cold = self.tally.cold;
         let starts: Vec<_> = (0..32)
             .map(|n| self.site.function.start.quantile_us((f64::from(n) + 0.5) / 32.0))

@@ -48,6 +48,7 @@ fn site(service_time: Distribution) -> Site {
             route: loaded.policy.routes[0].clone(),
             belief: Belief::default(),
             service_time: service_time.clone(),
+            objective_us: SECOND,
         }],
         service_time,
         function: FunctionModel {
@@ -79,7 +80,6 @@ fn site(service_time: Distribution) -> Site {
             max_tasks: 1000,
         },
         first_tasks: 0,
-        objective_us: SECOND,
     }
 }
 

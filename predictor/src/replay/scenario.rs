@@ -6,7 +6,7 @@ use policies::{
     cost::{FunctionSize, PriceBook, TaskSize, Terms, UNITS_PER_VCPU},
     decide::{Belief, MIN_SEEN},
     load::{MemorySource, load},
-    policy::Service,
+    policy::{Objective, Service},
     workload::{self, Scenario},
 };
 
@@ -56,13 +56,13 @@ pub fn site(
             None => Belief::default(),
         },
         service_time: service_time.clone(),
+        objective_us: objective_us(scenario.objective),
     };
     let mut site = of_service(&service, vec![stream], service_time, scenario, load, book, terms);
     // A policy's sizes come in the steps that AWS sells; a scenario's may be any.
     site.function.size = scenario.function_size();
     site.function.cold_start = scenario.cold_start.kind;
     site.task.size = scenario.task_size();
-    site.objective_us = micros(scenario.objective.p99.unwrap_or(OBJECTIVE));
     site.price(book, terms);
     site
 }
@@ -125,7 +125,6 @@ pub fn of_service(
         first_tasks: first_tasks(load, service_time.mean_us(), slots, &shape),
         shape,
         service_time,
-        objective_us: micros(service.objective.p99.unwrap_or(OBJECTIVE)),
     };
     site.price(book, terms);
     site
@@ -171,6 +170,11 @@ fn first_tasks(load: &Load, mean_us: f64, slots: u32, shape: &Shape) -> u32 {
 fn patience(streams: &[Stream], mean_us: f64) -> f64 {
     let longest = streams.iter().map(|stream| stream.route.timeouts.queue).max();
     longest.map_or(0.0, |queue| queue.as_secs_f64() * 1e6 / mean_us.max(1.0))
+}
+
+/// Returns the latency that counts as within an objective, in microseconds.
+pub fn objective_us(objective: Objective) -> u64 {
+    micros(objective.p99.unwrap_or(OBJECTIVE))
 }
 
 /// Returns what is believed of requests that take `service_time`, once it is learned.

@@ -39,8 +39,6 @@ pub struct Site {
     pub shape: Shape,
     /// How many tasks are ready when the load begins.
     pub first_tasks: u32,
-    /// Latency that counts as within the objective, in microseconds.
-    pub objective_us: u64,
 }
 
 /// Most streams of one site.
@@ -55,6 +53,8 @@ pub struct Stream {
     pub belief: Belief,
     /// How long they take in a container, when they do not say.
     pub service_time: Distribution,
+    /// Latency that counts as within the objective, in microseconds.
+    pub objective_us: u64,
 }
 
 impl Site {

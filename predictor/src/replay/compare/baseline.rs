@@ -67,6 +67,22 @@ impl Baseline {
         Self::ALL.into_iter().find(|baseline| baseline.as_str() == name)
     }
 
+    /// Tells whether it uses both lanes, and so needs a gateway.
+    pub(super) const fn uses_both(self) -> bool {
+        match self {
+            Self::AllLambda
+            | Self::StaticPeak
+            | Self::TargetTracking
+            | Self::Knative
+            | Self::PredictiveScaling => false,
+            Self::BestStatic
+            | Self::Spock
+            | Self::LastValueNewsvendor
+            | Self::Pacer
+            | Self::PerfectForecast => true,
+        }
+    }
+
     /// Returns the planner of one service. A service of one lane stays there, whatever the baseline says of the other.
     pub(super) fn planner(self, part: &Part, bench: &Bench<'_>) -> Box<dyn Planner> {
         let slots = part.site.shape.slots_per_task;

@@ -221,7 +221,7 @@ impl<'a> Running<'a> {
         let end_us = now_us + waiting.service_us;
         self.tally.by_lane[Lane::Container.index()] += 1;
         self.streams[usize::from(waiting.stream)].ran(end_us, waiting.service_us);
-        self.ends_well(now_us, end_us - waiting.arrived_us);
+        self.ends_well(now_us, waiting.stream, end_us - waiting.arrived_us);
         end_us
     }
 
@@ -241,14 +241,15 @@ impl<'a> Running<'a> {
                 self.tally.failed[why.index()] += 1;
                 self.window.count(now_us, 1.0, 0.0, &mut self.tally);
             }
-            None => self.ends_well(now_us, latency_us),
+            None => self.ends_well(now_us, waiting.stream, latency_us),
         }
     }
 
-    pub(super) fn ends_well(&mut self, now_us: u64, latency_us: u64) {
+    fn ends_well(&mut self, now_us: u64, stream: u16, latency_us: u64) {
         self.tally.latencies.add(latency_us);
         self.tally.ok += 1;
-        let within = u8::from(latency_us <= self.spec.objective_us);
+        let objective_us = self.spec.streams[usize::from(stream)].objective_us;
+        let within = u8::from(latency_us <= objective_us);
         self.tally.within_objective += u64::from(within);
         self.window.count(now_us, 1.0, f64::from(within), &mut self.tally);
     }

@@ -54,7 +54,7 @@ fn counts_agree_with_events() {
         spec.streams[0].route.timeouts.queue =
             Duration::from_secs_f64(patience * spec.service_time.mean_us() / 1e6);
         spec.streams[0].belief = believed(&spec.service_time);
-        spec.objective_us = 6 * SECOND;
+        spec.streams[0].objective_us = 6 * SECOND;
         let known = Known::new(&load, spec.service_time.mean_us());
         let planned = || Planned { planner: make(), truth: Some(&known) };
         let span = load.span_us().unwrap();

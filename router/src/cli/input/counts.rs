@@ -112,6 +112,7 @@ impl Rows {
                 "its rows are {} days apart, but a step can be a day at most: are its timestamps right?",
                 us / STEP_MAX_US
             ),
+            None if self.names.is_empty() => 1_000_000,
             None => {
                 notes.push("one row tells no step: it is taken as a second".to_owned());
                 1_000_000

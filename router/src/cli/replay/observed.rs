@@ -44,6 +44,7 @@ pub(super) struct Seen {
     on_lambda: u64,
     lambda_ms: u64,
     latencies: Latencies,
+    within_objective: u64,
     targets: HashMap<Box<str>, Stay>,
     task_us: u64,
 }
@@ -56,12 +57,13 @@ struct Stay {
 }
 
 impl Seen {
-    /// Takes in a request of a load balancer's log.
-    pub(super) fn add(&mut self, request: &Request<'_>) {
+    /// Takes in a request of a load balancer's log, which is promised to take no longer than `objective_us`.
+    pub(super) fn add(&mut self, request: &Request<'_>, objective_us: u64) {
         self.requests += 1;
         self.failures += u64::from(request.status.is_none_or(|status| 500 <= status));
         let Some(us) = request.duration_us else { return };
         self.latencies.add(us.into());
+        self.within_objective += u64::from(u64::from(us) <= objective_us);
         let Some(target) = request.target else {
             self.on_lambda += 1;
             self.lambda_ms += u64::from(us).div_ceil(1000);
@@ -104,18 +106,13 @@ impl Observed {
             all.on_lambda += seen.on_lambda;
             all.servers += seen.targets.len();
             all.latencies.merge(&seen.latencies);
-            all.within_objective += within(&seen.latencies, site.objective_us);
+            all.within_objective += seen.within_objective;
             let task: TaskSize = site.task.size;
             all.usage.fargate.add(task, false, seen.task_ms());
             all.usage.lambda.add(site.function.size, seen.on_lambda, seen.lambda_ms);
         }
         (0 < all.in_tasks + all.on_lambda).then_some(all)
     }
-}
-
-fn within(latencies: &Latencies, objective_us: u64) -> u64 {
-    let met = |((_, until), _): &((f64, f64), u64)| *until <= objective_us as f64 + 1.0;
-    latencies.buckets().take_while(met).map(|(_, count)| count).sum()
 }
 
 #[cfg(test)]
@@ -128,13 +125,9 @@ mod tests {
         let mut request = |second: u64, target| {
             let at_us = second * 1_000_000;
             let duration_us = Some(2_000_000);
-            seen.add(&Request {
-                at_us,
-                duration_us,
-                target,
-                status: Some(200),
-                ..Request::default()
-            });
+            let request =
+                Request { at_us, duration_us, target, status: Some(200), ..Request::default() };
+            seen.add(&request, if second < 100 { 2_000_000 } else { 1_000_000 });
         };
         request(10, Some("10.0.0.1:80"));
         request(100, Some("10.0.0.1:80"));
@@ -144,5 +137,6 @@ mod tests {
         request(50, None);
         assert_eq!(seen.task_ms(), 92_000 + 2_000 + 2_000);
         assert_eq!((seen.in_tasks, seen.on_lambda, seen.lambda_ms), (4, 1, 2_000));
+        assert_eq!(seen.within_objective, 3);
     }
 }

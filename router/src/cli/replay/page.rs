@@ -275,8 +275,8 @@ fn latencies(report: &Report<'_>) -> Curves {
         });
     }
     // Services may promise different things: a goal is drawn where it is one.
-    let mut goals: Vec<u64> =
-        report.bench.parts.iter().map(|part| part.site.objective_us).collect();
+    let streams = report.bench.parts.iter().flat_map(|part| &part.site.streams);
+    let mut goals: Vec<u64> = streams.map(|stream| stream.objective_us).collect();
     goals.dedup();
     let goal = match goals[..] {
         [us] => Some(Goal { name: "goal".to_owned(), quantile: 0.99, latency_us: us as f64 }),

@@ -13,7 +13,7 @@ use predictor::{
         compare::{Mode, Part},
         distribution::Distribution,
         load::Load,
-        scenario::{believed, of_service},
+        scenario::{believed, objective_us, of_service},
         site::{Site, Stream},
     },
     trace::Format,
@@ -224,7 +224,8 @@ fn stream_of(policy: &Policy, key: Key, service_time: Distribution) -> Stream {
         }
         _ => *priors(policy).of(key.route, key.size),
     };
-    Stream { route, belief, service_time }
+    let objective_us = objective_us(route.objective);
+    Stream { route, belief, service_time, objective_us }
 }
 
 /// Makes a service of the policy one to replay, and notes what is assumed of it.

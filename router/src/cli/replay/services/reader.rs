@@ -7,7 +7,7 @@ use policies::{
     route::Head,
 };
 use predictor::{
-    replay::site::Arrival,
+    replay::{scenario::objective_us, site::Arrival},
     trace::{Format, Record, Request, Statistics},
 };
 
@@ -149,7 +149,8 @@ impl<'a> Reader<'a> {
         };
         let (site, stream) = self.place(Key { route, size })?;
         if format == Format::Alb {
-            self.services[usize::from(site)].seen.add(request);
+            let goal_us = objective_us(policy.route(route).objective);
+            self.services[usize::from(site)].seen.add(request, goal_us);
         }
         self.gatherer.add(Arrival {
             at_us: request.at_us,
