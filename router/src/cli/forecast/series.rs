@@ -58,9 +58,13 @@ impl Series {
         self.start_s + step as u64 * self.step_s
     }
 
-    /// Returns how many days it lasts.
-    pub(super) fn days(&self) -> f64 {
-        self.counts.len() as f64 * self.step_s as f64 / 86_400.0
+    /// Writes how long it lasts.
+    pub(super) fn lasts(&self) -> String {
+        let seconds = self.counts.len() as u64 * self.step_s;
+        if seconds < 2 * 86_400 {
+            return shown(seconds);
+        }
+        format!("{:.1} days", seconds as f64 / 86_400.0)
     }
 }
 
@@ -151,7 +155,9 @@ impl Reader<'_> {
                     u64::from(is_asked);
                 Ok(())
             }
-            Record::Profile(_) => bail!("it tells of functions, not of their requests"),
+            Record::Profile(_) => {
+                bail!("it tells of functions, not of their requests: give the file of those")
+            }
         }
     }
 

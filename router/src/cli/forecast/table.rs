@@ -27,10 +27,10 @@ pub(super) fn table(series: &Series, found: &Found) -> String {
 /// Tells what the load is.
 pub(super) fn heading(series: &Series) -> String {
     format!(
-        "{}: {} requests in {:.1} days, by {}",
+        "{}: {} requests in {}, by {}",
         series.name,
         format::thousands(series.total() as f64),
-        series.days(),
+        series.lasts(),
         shown(series.step_s)
     )
 }
