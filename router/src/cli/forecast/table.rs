@@ -59,7 +59,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// Writes cells one beside the other.
 fn columns(cells: impl IntoIterator<Item = String>) -> String {
     cells.into_iter().fold(String::new(), |mut row, cell| {
-        let _ = write!(row, "{cell:>10}");
+        let _ = write!(row, " {cell:>9}");
         row
     })
 }
@@ -101,7 +101,7 @@ fn came(out: &mut String, back: &Back) {
             line(
                 out,
                 format_args!(
-                    "  {horizon:>8}{:>7}{:>11}{:>12}{skill:>12}  {best}",
+                    "  {horizon:>8} {:>6} {:>10} {:>11} {skill:>11}  {best}",
                     level_name(*at),
                     format::percent(*covered),
                     format::count(*loss)
