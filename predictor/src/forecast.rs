@@ -40,7 +40,7 @@ use experts::Now;
 use history::{COUNT_MAX, History, count_of, log_of};
 use horizon::{Horizon, Memory};
 use last::Means;
-pub use quantiles::{LEVELS, Quantiles};
+pub use quantiles::{LEVELS, MASSES, Quantiles};
 use seasonal::Past;
 use trend::Trend;
 

@@ -6,6 +6,7 @@
 
 pub mod erlang;
 
+mod hold;
 mod knative;
 mod lambda_only;
 mod newsvendor;
@@ -18,7 +19,7 @@ mod target_tracking;
 pub use self::{
     knative::Knative,
     lambda_only::LambdaOnly,
-    newsvendor::{LastValue, Newsvendor},
+    newsvendor::Newsvendor,
     pacer::{Demands, Forecasts, Pacer, Sight, Truth as KnownAhead},
     predictive::Predictive,
     spock::Spock,

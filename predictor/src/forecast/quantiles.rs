@@ -4,7 +4,7 @@
 pub const LEVELS: [f32; 7] = [0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
 
 /// Which part of the probability each quantile stands for: from halfway to the level before to halfway to the one after.
-const MASSES: [f32; LEVELS.len()] = [0.15, 0.225, 0.25, 0.2, 0.1, 0.045, 0.03];
+pub const MASSES: [f32; LEVELS.len()] = [0.15, 0.225, 0.25, 0.2, 0.1, 0.045, 0.03];
 
 /// Mean above which a count's own chance is taken for normal.
 const NORMAL_ABOVE: f32 = 60.0;

@@ -5,42 +5,25 @@
 //! size for: `1 - u*`, the newsvendor's (Whitin 1953; LIBRA, IC2E 2021, splits a load between VMs and functions so). What is
 //! taken back must stay back for longer than a start and the least bill would cost: ski rental.
 
-use std::{collections::VecDeque, fmt};
+use std::collections::VecDeque;
 
-use super::{Inputs, Plan, Planner, Shape, Why, erlang};
+use super::{Inputs, Plan, Planner, Shape, Why, erlang, hold::Hold};
 
-/// Tells the demand to come.
-pub trait Forecast: fmt::Debug {
-    /// Returns the busy slots to size for between two moments, at the quantile `q` of what is possible.
-    fn demand(&mut self, inputs: &Inputs<'_>, from_us: u64, until_us: u64, q: f64) -> f64;
-
-    /// The name of the planner that goes by it.
-    fn planner(&self) -> &'static str;
+/// Sizes containers for the demand of late, give or take what it lately changed by.
+#[derive(Debug, Clone, Default)]
+pub struct Newsvendor {
+    last: LastValue,
+    hold: Hold,
 }
 
-/// Sizes containers for what a forecast says.
-#[derive(Debug, Clone)]
-pub struct Newsvendor<F> {
-    forecast: F,
-    /// What was wanted lately, and when; only values that no later one exceeds.
-    wanted: VecDeque<(u64, u32)>,
-}
-
-impl<F: Forecast> Newsvendor<F> {
-    /// Goes by `forecast`.
-    pub fn new(forecast: F) -> Self {
-        Self { forecast, wanted: VecDeque::new() }
-    }
-}
-
-impl<F: Forecast> Planner for Newsvendor<F> {
+impl Planner for Newsvendor {
     fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
         let shape = inputs.shape;
         // What is asked for now is there after a start, and is looked at again one step later.
         let from = inputs.now_us + shape.start_us;
         let until = from + self.every_us().max(inputs.history.step_us());
         let q = (1.0 - shape.break_even).clamp(0.0, 1.0);
-        let ahead = self.forecast.demand(inputs, from, until, q);
+        let ahead = self.last.demand(inputs, until, q);
         let tasks = |demand: f64| {
             let most = shape.max_tasks;
             let Shape { slots_per_task, break_even, patience, .. } = *shape;
@@ -51,14 +34,7 @@ impl<F: Forecast> Planner for Newsvendor<F> {
         let now = inputs.history.demand_over(60_000_000);
         let wanted = tasks(ahead).max(tasks(now).min(previous.tasks));
         let hold_us = shape.start_us + shape.least_paid_us;
-        while self.wanted.front().is_some_and(|(at, _)| at + hold_us < inputs.now_us) {
-            self.wanted.pop_front();
-        }
-        while self.wanted.back().is_some_and(|(_, tasks)| *tasks <= wanted) {
-            self.wanted.pop_back();
-        }
-        self.wanted.push_back((inputs.now_us, wanted));
-        let held = self.wanted.front().map_or(wanted, |(_, tasks)| *tasks).min(previous.tasks);
+        let held = self.hold.held(inputs.now_us, wanted, previous.tasks, hold_us);
         if wanted < held {
             return Plan::tasks(held, Why::Held);
         }
@@ -67,13 +43,13 @@ impl<F: Forecast> Planner for Newsvendor<F> {
     }
 
     fn name(&self) -> &'static str {
-        self.forecast.planner()
+        "last-value-newsvendor"
     }
 }
 
 /// The demand stays what it was, give or take what it changed by over such a time before.
 #[derive(Debug, Clone, Default)]
-pub struct LastValue {
+struct LastValue {
     /// By how much, as a ratio's logarithm, demand changed over the horizon, lately.
     changes: VecDeque<f64>,
 }
@@ -84,8 +60,9 @@ const CHANGES: usize = 180;
 /// What is added to either side of a ratio, so that a demand near 0 does not make it endless: a tenth of a slot.
 const SOFTEN: f64 = 0.1;
 
-impl Forecast for LastValue {
-    fn demand(&mut self, inputs: &Inputs<'_>, _: u64, until_us: u64, q: f64) -> f64 {
+impl LastValue {
+    /// Returns the busy slots to size for until `until_us`, at the quantile `q` of what is possible.
+    fn demand(&mut self, inputs: &Inputs<'_>, until_us: u64, q: f64) -> f64 {
         let window = 60_000_000;
         let now = inputs.history.demand_over(window);
         let horizon = until_us.saturating_sub(inputs.now_us);
@@ -105,9 +82,5 @@ impl Forecast for LastValue {
         let (_, change, _) = sorted.select_nth_unstable_by(at, f64::total_cmp);
         // Erlang's formula adds what chance does within a step; only what the level does is forecast here.
         (now + SOFTEN).mul_add(change.exp(), -SOFTEN).max(0.0)
-    }
-
-    fn planner(&self) -> &'static str {
-        "last-value-newsvendor"
     }
 }

@@ -14,10 +14,8 @@
 
 mod sight;
 
-use std::collections::VecDeque;
-
 pub use self::sight::{Forecasts, Truth};
-use super::{Inputs, Plan, Planner, Shape, Why, erlang};
+use super::{Inputs, Plan, Planner, Shape, Why, erlang, hold::Hold};
 
 /// How often it looks, in seconds.
 const LOOK_S: u64 = 10;
@@ -45,14 +43,13 @@ pub trait Sight {
 #[derive(Debug, Clone)]
 pub struct Pacer<S> {
     sight: S,
-    /// What was wanted lately, and when; only values that no later one exceeds.
-    wanted: VecDeque<(u64, u32)>,
+    hold: Hold,
 }
 
 impl<S: Sight> Pacer<S> {
     /// Goes by what `sight` tells.
     pub fn new(sight: S) -> Self {
-        Self { sight, wanted: VecDeque::new() }
+        Self { sight, hold: Hold::default() }
     }
 
     /// Returns how many tasks pay, of those that are asked for already and beyond.
@@ -78,14 +75,7 @@ impl<S: Sight> Planner for Pacer<S> {
     fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
         let wanted = self.wanted(inputs, previous.tasks);
         let hold_us = inputs.shape.paid_start_us.max(inputs.shape.least_paid_us);
-        while self.wanted.front().is_some_and(|(at, _)| at + hold_us < inputs.now_us) {
-            self.wanted.pop_front();
-        }
-        while self.wanted.back().is_some_and(|(_, tasks)| *tasks <= wanted) {
-            self.wanted.pop_back();
-        }
-        self.wanted.push_back((inputs.now_us, wanted));
-        let held = self.wanted.front().map_or(wanted, |(_, tasks)| *tasks).min(previous.tasks);
+        let held = self.hold.held(inputs.now_us, wanted, previous.tasks, hold_us);
         if wanted < held {
             return Plan::tasks(held, Why::Held);
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Demands, Sight};
 use crate::{
-    forecast::{Config, Forecaster, LEVELS, Quantiles},
+    forecast::{Config, Forecaster, MASSES, Quantiles},
     plan::{Inputs, Shape},
 };
 
@@ -16,9 +16,6 @@ const LOOKS: usize = (STEP_S / super::LOOK_S) as usize;
 
 /// Start in seconds from which on half a minute makes no difference: a sixth of the work is enough.
 const SLOW_START_S: u64 = 240;
-
-/// Which part of the probability each quantile stands for: from halfway to the level before to halfway to the one after.
-const MASSES: [f64; LEVELS.len()] = [0.15, 0.225, 0.25, 0.2, 0.1, 0.045, 0.03];
 
 /// Forecasts of what containers will be asked to serve.
 ///
@@ -95,7 +92,7 @@ fn demands(forecast: &Quantiles, slot_s: f64) -> Demands {
     let own = if variance <= 0.0 { 0.0 } else { (1.0 - mean / variance).max(0.0).sqrt() };
     let each = counts.into_iter().zip(MASSES).map(|(count, mass)| {
         let count = (count - mean).mul_add(own, mean).max(0.0);
-        (count / STEP_S as f64 * slot_s, mass)
+        (count / STEP_S as f64 * slot_s, f64::from(mass))
     });
     each.collect()
 }

@@ -2,8 +2,8 @@
 
 use super::{Bench, Part};
 use crate::plan::{
-    Forecasts, Knative, KnownAhead, LambdaOnly, LastValue, Newsvendor, Pacer, Planner, Predictive,
-    Spock, StaticTasks, TargetTracking,
+    Forecasts, Knative, KnownAhead, LambdaOnly, Newsvendor, Pacer, Planner, Predictive, Spock,
+    StaticTasks, TargetTracking,
 };
 
 /// The planners that a load is compared under.
@@ -111,7 +111,7 @@ impl Baseline {
             Self::Knative => Box::new(Knative::default()),
             Self::PredictiveScaling => Box::new(Predictive::new(0.7)),
             Self::Spock => Box::new(Spock::new(0.7)),
-            Self::LastValueNewsvendor => Box::new(Newsvendor::new(LastValue::default())),
+            Self::LastValueNewsvendor => Box::new(Newsvendor::default()),
             Self::Pacer => Box::new(Pacer::new(Forecasts::new(&part.site.shape))),
             Self::PerfectForecast => Box::new(Pacer::new(KnownAhead)),
         }

@@ -12,7 +12,7 @@ use super::{
     },
     *,
 };
-use crate::plan::{Forecasts, Knative, KnownAhead, LastValue, Newsvendor, Pacer, TargetTracking};
+use crate::plan::{Forecasts, Knative, KnownAhead, Newsvendor, Pacer, TargetTracking};
 
 /// Six hours of quiet, a ramp and a crowd.
 fn day() -> Load {
@@ -34,7 +34,7 @@ fn counts_agree_with_events() {
     let planners: [Make; 7] = [
         || Box::new(Pacer::new(Forecasts::new(&site(Distribution::Fixed(1.5e6)).shape))),
         || Box::new(LambdaOnly),
-        || Box::new(Newsvendor::new(LastValue::default())),
+        || Box::new(Newsvendor::default()),
         || Box::new(Pacer::new(KnownAhead)),
         || Box::new(StaticTasks::given(12, Routing::Hybrid)),
         || Box::new(TargetTracking::new(0.7)),
@@ -104,7 +104,7 @@ fn tasks_become_ready_in_order_also_while_nothing_arrives() {
     let makes: [fn() -> Box<dyn Planner>; 3] = [
         || Box::new(Pacer::new(KnownAhead)),
         || Box::new(Knative::default()),
-        || Box::new(Newsvendor::new(LastValue::default())),
+        || Box::new(Newsvendor::default()),
     ];
     for make in makes {
         let mut spec = site(Distribution::Exponential(800_000.0));
@@ -176,10 +176,8 @@ fn months_without_a_request_are_skipped_and_cost_what_they_cost() {
 
 /// Replays `load` on `spec` both ways under last value and newsvendor.
 fn both_ways(spec: &Site, load: &Load) -> [Outcome; 2] {
-    let planned = || Planned {
-        planner: Box::new(Newsvendor::new(LastValue::default())) as Box<dyn Planner>,
-        truth: None,
-    };
+    let planned =
+        || Planned { planner: Box::new(Newsvendor::default()) as Box<dyn Planner>, truth: None };
     let span = load.span_us().unwrap();
     let account = Account { concurrency: 100_000 };
     let spread = Spread::new(load.steps().iter().copied(), Random::new(7, 0, Purpose::Arrivals));
