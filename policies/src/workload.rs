@@ -239,6 +239,9 @@ fn read_file(mut fields: Fields<'_, '_>, traces: Traces) -> Assumptions {
     for key in KEYS {
         fields.misplaced(key, "belongs in `defaults` or a scenario; move it there");
     }
+    for key in ["services", "routes"] {
+        fields.misplaced(key, "belongs in a policy; give that file with `--policy`");
+    }
     let read = fields.each("scenarios", |fields| read_scenario(fields, &defaults, traces));
     let any = fields.has_value("scenarios") && !fields.list_is_empty("scenarios");
     if traces == Traces::Named && !any {

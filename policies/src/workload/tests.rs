@@ -463,3 +463,12 @@ fn slots_of_all_tasks_together_are_bounded() {
     let clamped = one("service_time: { fixed: 1s }\nrequests_per_task: 100000");
     assert_eq!(clamped.tasks.max, 100);
 }
+
+#[test]
+fn a_policy_in_the_place_of_a_workload_file_is_told_for_what_it_is() {
+    let told = wrong("version: 1\nservices: {}\nroutes: []\n");
+    assert!(
+        told.contains("services: belongs in a policy; give that file with `--policy`"),
+        "{told}"
+    );
+}
