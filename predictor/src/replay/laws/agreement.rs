@@ -12,7 +12,9 @@ use super::{
     },
     *,
 };
-use crate::plan::{Forecasts, Knative, KnownAhead, Newsvendor, Pacer, TargetTracking};
+use crate::plan::{
+    Forecasts, Inputs, Knative, KnownAhead, Newsvendor, Pacer, Plan, TargetTracking, Why,
+};
 
 /// Six hours of quiet, a ramp and a crowd.
 fn day() -> Load {
@@ -254,4 +256,60 @@ fn a_functions_timeout_is_reckoned_both_ways() {
     assert_close(share(&counted), (-1.5_f64).exp(), 0.001, "cut off");
     let billed = |outcome: &Outcome| *outcome.usage.lambda.mb_ms.of(Arch::Arm64) as f64;
     assert_close(billed(&counted) / billed(&followed), 1.0, 0.01, "billed");
+}
+
+/// Everything on Lambda, with environments held ready.
+#[derive(Debug)]
+struct Ready {
+    warm: u32,
+    provisioned: u32,
+}
+
+impl Planner for Ready {
+    fn plan(&mut self, _: &Inputs<'_>, _: &Plan) -> Plan {
+        let Self { warm, provisioned } = *self;
+        Plan { warm, provisioned, ..Plan::tasks(0, Why::Fixed) }
+    }
+
+    fn routing(&self) -> Routing {
+        Routing::LambdaOnly
+    }
+
+    fn name(&self) -> &'static str {
+        "ready"
+    }
+}
+
+#[test]
+fn environments_held_ready_start_no_request_cold_and_are_billed() {
+    // A request every twenty minutes, of environments that live for ten: each of them would be cold.
+    let (every_us, count) = (1_200 * SECOND, 50);
+    let span = (0, count * every_us);
+    let replayed = |warm, provisioned| {
+        let spec = site(Distribution::Fixed(2e5));
+        let planned = Planned { planner: Box::new(Ready { warm, provisioned }), truth: None };
+        let arrivals = (0..count).map(|n| Arrival::plain(n * every_us + 60 * SECOND, 0));
+        let outcome = run(&[&spec], vec![planned], arrivals, span, Account::default(), 7).remove(0);
+        outcome.tally.check().unwrap();
+        outcome
+    };
+    assert_eq!(replayed(0, 0).tally.cold, count);
+
+    let warmed = replayed(1, 0);
+    assert_eq!(warmed.tally.cold, 0);
+    // One at first, and another one whenever the last use is ten minutes ago: twice between two requests.
+    let Tally { warm_ups, .. } = warmed.tally;
+    assert!((count..=2 * count + 1).contains(&warm_ups), "{warm_ups}");
+    let lambda = &warmed.usage.lambda;
+    assert_eq!(lambda.requests, u128::from(count + warm_ups), "invokes to warm are billed");
+    let start_and_hold_ms = 400 + 100;
+    let billed_ms = 200 * count + start_and_hold_ms * warm_ups;
+    assert_eq!(*lambda.mb_ms.of(Arch::Arm64), u128::from(1769 * billed_ms));
+
+    let provisioned = replayed(0, 2);
+    assert_eq!((provisioned.tally.cold, provisioned.tally.warm_ups), (0, 0));
+    let lambda = &provisioned.usage.lambda;
+    let held = *lambda.provisioned_idle_mb_ms.of(Arch::Arm64);
+    assert_eq!(held, u128::from(2 * 1769 * (span.1 / 1000)), "paid for whether used or not");
+    assert_eq!(*lambda.provisioned_duration_mb_ms.of(Arch::Arm64), u128::from(1769 * 200 * count));
 }
