@@ -3,7 +3,8 @@
 //! For loads of hundreds of millions. Between two moments at which the planner is asked, the arrivals are a Poisson process
 //! of one rate, and the state that it leads to is taken as settled:
 //!
-//! - With Lambda behind the containers, all slots are busy as often as Erlang B says, for any distribution of durations.
+//! - With Lambda behind the containers, as many go there as a line sends away that is as long as requests are patient
+//!   (M/M/n/n+k); without patience that is Erlang B, for any distribution of durations.
 //! - Without, requests wait as Erlang C says (times `(1 + scv) / 2` for other than exponential durations: Lee and Longton
 //!   1959); what arrives beyond all slots piles up as in a fluid, and is worked off later.
 //! - Of the requests on Lambda, `n` at a time, the `k`th environment is taken whenever `n` goes from `k - 1` to `k`. It
