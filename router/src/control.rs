@@ -11,7 +11,7 @@ pub(crate) mod discover;
 pub(crate) mod functions;
 mod lately;
 pub(crate) mod learn;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod probe;
 mod rate;
 pub(crate) mod reload;

@@ -85,6 +85,11 @@ impl Aws {
         })
     }
 
+    /// Returns region, endpoints and credentials, for clients of other services.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// Returns the region.
     pub(crate) fn region(&self) -> &str {
         &self.region

@@ -29,19 +29,19 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Begins now; never, when `ever` is not.
-    pub(super) fn new(ever: bool, now: Instant) -> Self {
+    pub(crate) fn new(ever: bool, now: Instant) -> Self {
         Self { at: ever.then_some(now), under_way: false, turns: 0, failures: 0 }
     }
 
     /// Tells whether a turn is due. Whoever gets `true` must end it by one of the other calls.
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         let due = !self.under_way && self.at.is_some_and(|at| at <= now);
         self.under_way |= due;
         due
     }
 
     /// Ends a turn that succeeded; the next is due after `pause`.
-    pub(super) fn succeeded(&mut self, pause: Duration, now: Instant) {
+    pub(crate) fn succeeded(&mut self, pause: Duration, now: Instant) {
         self.under_way = false;
         self.failures = 0;
         self.turns = self.turns.saturating_add(1);
@@ -49,7 +49,7 @@ impl Pace {
     }
 
     /// Ends a turn that failed: the pause is `first` and doubles with each more failure, up to [`BACKOFF_MAX`].
-    pub(super) fn failed(&mut self, first: Duration, now: Instant) {
+    pub(crate) fn failed(&mut self, first: Duration, now: Instant) {
         self.under_way = false;
         let pause = (first * 2_u32.pow(self.failures.min(10))).min(BACKOFF_MAX);
         self.at = Some(now + jittered(pause, random()));
@@ -57,7 +57,7 @@ impl Pace {
     }
 
     /// Brings the next turn forward to `at`; what fails waits all the same.
-    pub(super) fn hasten(&mut self, at: Instant) {
+    pub(crate) fn hasten(&mut self, at: Instant) {
         if self.failures == 0 {
             self.at = self.at.map(|due| due.min(at));
         }
@@ -79,8 +79,7 @@ impl Pace {
     }
 
     /// Returns when the next turn is due.
-    #[cfg(test)]
-    pub(super) fn at(&self) -> Option<Instant> {
+    pub(crate) fn at(&self) -> Option<Instant> {
         self.at
     }
 }
