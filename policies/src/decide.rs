@@ -17,7 +17,7 @@ pub use self::{
     reason::{Cause, Reason, RuledOut},
 };
 
-use crate::policy::{Mode, Route, Service};
+use crate::policy::{Route, Service};
 
 /// What a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -325,7 +325,7 @@ fn wait_fits(
 
 /// Tells whether what was observed counts: it is learned at all, and from enough requests.
 fn learned(service: &Service, belief: &Belief) -> bool {
-    service.mode == Mode::Observe && MIN_SEEN <= belief.seen
+    service.mode.learns() && MIN_SEEN <= belief.seen
 }
 
 /// Returns how long such a request is expected to run at its 95th percentile, in microseconds.

@@ -60,13 +60,13 @@ fn class_line(route: &Route, service: &Service, belief: &Belief, decision: Decis
         Mode::Off => {
             format!("{class}: prior {prior} (sprinter up to {bound}); mode off learns nothing")
         }
-        Mode::Observe if belief.seen < MIN_SEEN => {
+        Mode::Observe | Mode::Act if belief.seen < MIN_SEEN => {
             format!(
                 "{class}: prior {prior} (sprinter up to {bound}); {} of {MIN_SEEN} seen",
                 belief.seen
             )
         }
-        Mode::Observe => {
+        Mode::Observe | Mode::Act => {
             let share = marathon_share(belief.p95_us, route.auto.sprinter_up_to);
             let seen = belief.seen;
             if share <= 0.0 || 1.0 <= share {
@@ -174,11 +174,10 @@ fn cause_text(
         }
         Cause::TooLong => {
             let timeout = service.lambda.as_ref().map_or(Duration::ZERO, |lambda| lambda.timeout);
-            let expected = match service.mode {
-                Mode::Observe if MIN_SEEN <= belief.seen => {
-                    Duration::from_micros(u64::from(belief.p95_us))
-                }
-                Mode::Observe | Mode::Off => route.auto.prior,
+            let expected = if service.mode.learns() && MIN_SEEN <= belief.seen {
+                Duration::from_micros(u64::from(belief.p95_us))
+            } else {
+                route.auto.prior
             };
             format!(
                 "{} reaches the function's timeout of {}",

@@ -119,6 +119,7 @@ impl<'s> Gathering<'s> {
                 pending.extend(spec.include.into_iter().rev());
                 all.services.extend(spec.services);
                 all.routes.extend(spec.routes);
+                all.events.extend(spec.events);
             }
         }
         all

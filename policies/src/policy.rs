@@ -3,8 +3,11 @@
 //! Only [`crate::load`] makes one. Everything a worker would otherwise have to look up, inherit or convert for each
 //! request is done here once: names are indices, inheritance is resolved, units are numbers.
 
+mod act;
+
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use self::act::{Event, Expect, Gateways, ScaleBy, State, TaskLimits, WarmPool};
 use crate::{
     decide::{Class, Lane},
     route::{Match, Table},
@@ -27,6 +30,12 @@ pub struct Policy {
     pub access_log: AccessLog,
     /// Bounds that hold over all services.
     pub limits: Limits,
+    /// Where what outlives a restart is kept; nothing does without it.
+    pub state: Option<State>,
+    /// Where the gateways of one policy find each other; without it, this one is alone.
+    pub gateways: Option<Gateways>,
+    /// What was announced: no two events of one service overlap, and those of each are in order of time.
+    pub events: Arc<[Event]>,
     /// The services, indexed by [`ServiceId`].
     pub services: Box<[Service]>,
     /// The routes, indexed by [`RouteId`], most specific first: the order in which they win.
@@ -149,6 +158,18 @@ pub enum Mode {
     Off,
     /// Learns and decides; changes no capacity.
     Observe,
+    /// The same, and sets its capacity as planned.
+    Act,
+}
+
+impl Mode {
+    /// Tells whether what requests take is learned, and decides.
+    pub const fn learns(self) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Observe | Self::Act => true,
+        }
+    }
 }
 
 /// One workload: a Lambda lane, a container lane, or both.
@@ -213,6 +234,8 @@ pub struct Lambda {
     pub cold_start: ColdStart,
     /// Invocations that Pacer keeps in flight at once: a spill must not take down the database behind.
     pub max_in_flight: u32,
+    /// How many of its environments may be held warm; none when absent.
+    pub warm_pool: Option<WarmPool>,
     /// Memory of the function in MiB; AWS writes MB and means MiB.
     pub memory_mib: u32,
     /// The function's own timeout.
@@ -264,6 +287,10 @@ pub struct Container {
     pub discovery: Discovery,
     /// Requests that one task serves at once: its slots.
     pub requests_per_task: u32,
+    /// How many tasks it may have; always there in [`Mode::Act`] with ECS, never with upstreams.
+    pub tasks: Option<TaskLimits>,
+    /// How their count is set.
+    pub scale_by: ScaleBy,
     /// How a task proves that it is ready.
     pub probe: Probe,
     /// Virtual CPUs of a task.

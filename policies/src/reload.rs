@@ -1,11 +1,12 @@
 //! Which changes of a policy a running gateway can take over.
 //!
-//! Most can: services, routes, defaults, how a connection is treated. What was settled at the start (sockets that are
-//! open, files that are written to, memory that is shared out, who we are to AWS) cannot, and pretending would be a lie.
+//! Most can: services, routes, defaults, events, bounds of capacity, how a connection is treated. What was settled at the
+//! start (sockets that are open, files that are written to, memory that is shared out, who we are to AWS, where state is
+//! kept and whom we plan with) cannot, and pretending would be a lie.
 
 use crate::{
     load::Loaded,
-    policy::{AccessLog, Policy},
+    policy::{AccessLog, Policy, State},
     problem::Problem,
 };
 
@@ -34,6 +35,8 @@ pub fn needs_restart(now: &Policy, next: &Loaded) -> Vec<Problem> {
             crate::units::show_size(now.limits.buffered),
             crate::units::show_size(policy.limits.buffered),
         ),
+        ("state", state(now), state(policy)),
+        ("gateways", gateways(now), gateways(policy)),
     ];
     let changed = fields.into_iter().filter(|(_, now, next)| now != next);
     let problem = |(field, was, is): (&str, String, String)| Problem {
@@ -56,6 +59,19 @@ fn log(log: &AccessLog) -> String {
         AccessLog::Stdout => "stdout".to_owned(),
         AccessLog::File(path) => path.display().to_string(),
     }
+}
+
+fn state(policy: &Policy) -> String {
+    match &policy.state {
+        None => "none".to_owned(),
+        Some(State::Directory(path)) => path.display().to_string(),
+        Some(State::S3 { bucket, prefix }) => format!("s3://{bucket}/{prefix}"),
+    }
+}
+
+fn gateways(policy: &Policy) -> String {
+    let found = policy.gateways.as_ref();
+    or(found.map(|gateways| format!("{}, {}", gateways.table, gateways.group)), "none")
 }
 
 #[cfg(test)]

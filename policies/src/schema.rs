@@ -63,11 +63,12 @@ fn reference() -> BTreeMap<String, String> {
 }
 
 /// Returns the name under which the reference tells of the field at `path`: what is inherited is told once.
-fn told_as(path: &str) -> &str {
+fn told_as(path: &str) -> String {
     ["defaults.", "services.*.", "routes.*."]
         .iter()
         .find_map(|prefix| path.strip_prefix(prefix))
         .unwrap_or(path)
+        .replace(".*", "")
 }
 
 fn mapping(drawing: &Drawing, path: &str, reference: &BTreeMap<String, String>) -> Json {
@@ -77,7 +78,7 @@ fn mapping(drawing: &Drawing, path: &str, reference: &BTreeMap<String, String>) 
     for (name, value) in &outline.fields {
         let path = at(name);
         let mut schema = value_schema(value, &path, reference);
-        if let Some(text) = reference.get(told_as(&path)) {
+        if let Some(text) = reference.get(&told_as(&path)) {
             merge(&mut schema, json!({ "description": text }));
         }
         properties.insert((*name).to_owned(), schema);
@@ -138,6 +139,7 @@ fn scalar(shape: Shape) -> Json {
         }
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Count => json!({ "type": "integer", "minimum": 1 }),
+        Shape::Whole => json!({ "type": "integer", "minimum": 0 }),
         Shape::Number => json!({ "type": "number", "exclusiveMinimum": 0 }),
         Shape::Form(form) => json!({ "type": "string", "pattern": form }),
         Shape::FormOrOff(form) => {

@@ -3,17 +3,21 @@
 //! Reading stops at nothing: an unreadable value is noted and left out, so that one run finds all problems. Keys of the
 //! settled namespace whose feature does not exist yet are refused here, at their place: ignoring one would be a lie.
 
+pub(crate) mod capacity;
 pub(crate) mod common;
 pub(crate) mod defaults;
+pub(crate) mod event;
 pub(crate) mod fields;
 pub(crate) mod global;
 pub(crate) mod outline;
 pub(crate) mod route;
 pub(crate) mod scalar;
 pub(crate) mod service;
+pub(crate) mod state;
 
 use self::{
     common::Common,
+    event::EventSpec,
     fields::{Fields, Sink, Written},
     global::Global,
     outline::Drawing,
@@ -30,6 +34,7 @@ pub(crate) struct Spec {
     pub(crate) defaults: Common,
     pub(crate) services: Vec<ServiceSpec>,
     pub(crate) routes: Vec<RouteSpec>,
+    pub(crate) events: Vec<EventSpec>,
 }
 
 /// Keys settled for later work in many places; named so that nothing moves when they come.
@@ -41,7 +46,7 @@ const INHERITED: [&str; 8] =
     ["mode", "timeouts", "retry", "buffer", "auto", "priority", "objective", "decision_header"];
 
 /// Keys that only the main file may hold: two files that disagree about them would have no right answer.
-const MAIN_ONLY: [&str; 9] = [
+const MAIN_ONLY: [&str; 10] = [
     "region",
     "endpoint_url",
     "listen",
@@ -51,6 +56,7 @@ const MAIN_ONLY: [&str; 9] = [
     "limits",
     "defaults",
     "state",
+    "gateways",
 ];
 
 /// Reads the file whose tree is `root`; `main` tells whether it is the one that was asked for, not an included one.
@@ -83,7 +89,6 @@ fn read_fields(mut fields: Fields<'_, '_>, main: bool) -> Spec {
             defaults.reserved(&RESERVED);
             defaults.done();
         }
-        fields.not_yet("state");
     } else {
         for key in MAIN_ONLY {
             fields.misplaced(key, "belongs in the main file; move it there");
@@ -92,11 +97,11 @@ fn read_fields(mut fields: Fields<'_, '_>, main: bool) -> Spec {
     for key in INHERITED {
         fields.misplaced(key, "belongs in `defaults`, a service or a route; move it there");
     }
-    fields.not_yet("events");
     fields.reserved(&RESERVED);
     spec.include = fields.values("include", scalar::INCLUDE);
     spec.services = fields.named("services", ServiceSpec::read);
     spec.routes = fields.each("routes", RouteSpec::read);
+    spec.events = fields.each("events", EventSpec::read);
     fields.done();
     spec
 }

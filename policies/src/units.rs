@@ -171,6 +171,24 @@ pub fn money(text: &str) -> Result<Spend, String> {
     Ok(Spend { amount: decimal_usd(amount).ok_or_else(expected)?, per })
 }
 
+/// Reads money over a time as what it comes to in a day of 24 hours: `$5/day`, `$0.25/hour`.
+///
+/// # Errors
+///
+/// A sentence that says what was expected, also of no money at all.
+pub fn money_a_day(text: &str) -> Result<PicoUsd, String> {
+    let expected = || format!("expected money over a time such as `$5/day`, got `{text}`");
+    let spend = money(text).map_err(|_| expected())?;
+    let Some(per) = spend.per else {
+        return Err(format!("{}; did you mean `{text}/day`?", expected()));
+    };
+    // Hours and days: each divides a day.
+    match spend.amount.times(86_400 / per.as_secs().max(1)) {
+        PicoUsd::ZERO => Err(format!("expected more than no money, got `{text}`")),
+        amount => Ok(amount),
+    }
+}
+
 /// Writes a duration for people, two significant digits at least: `41ms`, `4.1 s` is written `4.1s`, `2m5s`.
 pub fn show_duration(duration: Duration) -> String {
     let us = duration.as_micros();
@@ -296,6 +314,12 @@ mod tests {
         for wrong in ["5", "$", "$5/week", "$-5", "€5"] {
             assert!(money(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(money_a_day("$5/day"), Ok(PicoUsd(5_000_000_000_000)));
+        assert_eq!(money_a_day("$0.25/hour"), Ok(PicoUsd(6_000_000_000_000)));
+        for wrong in ["5/day", "$0/day", "$5/month"] {
+            assert!(money_a_day(wrong).is_err(), "{wrong}");
+        }
+        insta::assert_snapshot!(money_a_day("$5").unwrap_err(), @"expected money over a time such as `$5/day`, got `$5`; did you mean `$5/day`?");
     }
 
     #[test]
@@ -322,7 +346,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".*") {
-            let _ = (duration(&text), size(&text), percent(&text), money(&text));
+            let _ = (duration(&text), size(&text), percent(&text), money(&text), money_a_day(&text));
         }
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::{ColdStart, Discovery, EventFormat, InvokeMode, Probe};
+    use crate::policy::{ColdStart, Discovery, EventFormat, InvokeMode, Probe, ScaleBy};
 
     fn lambda() -> Lambda {
         Lambda {
@@ -116,6 +116,7 @@ mod tests {
             invoke: InvokeMode::default(),
             cold_start: ColdStart::Plain,
             max_in_flight: 1,
+            warm_pool: None,
             memory_mib: 1769,
             timeout: Duration::from_secs(30),
             arch: Arch::Arm64,
@@ -126,6 +127,8 @@ mod tests {
         Container {
             discovery: Discovery::Upstreams(Box::default()),
             requests_per_task,
+            tasks: None,
+            scale_by: ScaleBy::default(),
             probe: Probe {
                 path: Arc::from("/"),
                 interval: Duration::from_secs(5),

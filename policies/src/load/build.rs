@@ -1,5 +1,7 @@
 //! A specification becomes a policy: inheritance resolved, names looked up, everything checked against everything else.
 
+mod capacity;
+mod events;
 mod global;
 mod routes;
 mod services;
@@ -21,7 +23,7 @@ pub(super) fn build(
     sink: &Sink,
     warnings: &Sink,
 ) -> Option<Policy> {
-    let Spec { global, defaults, services: written, routes, .. } = spec;
+    let Spec { global, defaults, services: written, routes, events, .. } = spec;
     let settings = global::settings(&global, sink, warnings);
     let services = services::build(&written, &defaults, &global, sink, warnings);
     let context = routes::Context {
@@ -33,6 +35,7 @@ pub(super) fn build(
         sink,
         warnings,
     };
+    let events = events::build(&events, &written, incomplete, sink);
     warn_buffered(&global, &written, settings.limits.buffered, warnings);
     let (routes, table) = context.build(routes, settings.limits.buffered)?;
     Some(Policy {
@@ -43,6 +46,9 @@ pub(super) fn build(
         admin: settings.admin,
         access_log: settings.access_log,
         limits: settings.limits,
+        state: global.state.map(|state| state.value),
+        gateways: global.gateways.map(|gateways| gateways.value),
+        events,
         services: services?,
         routes,
         table,

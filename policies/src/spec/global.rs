@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use super::{
     fields::{Fields, WordOrFields, Written},
-    scalar,
+    scalar, state,
 };
 use crate::{
-    policy::{AccessLog, Network},
+    policy::{AccessLog, Gateways, Network, State},
     problem::Place,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Global {
     pub(crate) buffered: Option<Written<u64>>,
     pub(crate) queue: Option<Written<u32>>,
     pub(crate) shutdown: Option<Written<Duration>>,
+    pub(crate) state: Option<Written<State>>,
+    pub(crate) gateways: Option<Written<Gateways>>,
 }
 
 impl Global {
@@ -46,6 +48,8 @@ impl Global {
             ("access_log", place(self.access_log.as_ref())),
             ("limits.connections", place(self.connections.as_ref())),
             ("limits.buffered", place(self.buffered.as_ref())),
+            ("state", place(self.state.as_ref())),
+            ("gateways", place(self.gateways.as_ref())),
         ];
         places.into_iter().filter_map(|(field, place)| Some((field, place?))).collect()
     }
@@ -57,6 +61,8 @@ impl Global {
             metrics: fields.value("metrics", scalar::SOCKET_OR_OFF),
             admin: fields.value("admin", scalar::SOCKET_OR_OFF),
             access_log: access_log(fields),
+            state: fields.value("state", state::STATE),
+            gateways: state::gateways(fields),
             ..Self::default()
         };
         if let Some(mut listen) = fields.fields("listen") {

@@ -41,6 +41,8 @@ pub(crate) enum Shape {
     Boolean,
     /// A whole number from 1.
     Count,
+    /// A whole number from 0.
+    Whole,
     /// A number above 0.
     Number,
     /// Text of this form, a regular expression of ECMA 262.
@@ -64,7 +66,7 @@ const PATH_FORM: Shape = Shape::Form("^/[^*{}]*$");
 const URL_FORM: Shape = Shape::Form(r"^https?://[^/@\s]+/?$");
 
 pub(crate) const VERSION: Scalar<()> = scalar(version, Shape::Only(1));
-pub(crate) const MODE: Scalar<Mode> = scalar(mode, Shape::Words(&["off", "observe"]));
+pub(crate) const MODE: Scalar<Mode> = scalar(mode, Shape::Words(&["off", "observe", "act"]));
 pub(crate) const CLASS: Scalar<Option<Class>> =
     scalar(class, Shape::Words(&["sprinter", "marathon", "auto"]));
 pub(crate) const LANE: Scalar<Lane> = scalar(lane, Shape::Words(&["lambda", "container"]));
@@ -78,6 +80,7 @@ pub(crate) const EVENT: Scalar<EventFormat> =
     scalar(event, Shape::Words(&["apigw-v2", "apigw-v1", "alb", "alb-multi-value"]));
 pub(crate) const INVOKE: Scalar<InvokeMode> = scalar(invoke, Shape::Words(&["buffered", "stream"]));
 pub(crate) const COUNT: Scalar<u32> = scalar(count, Shape::Count);
+pub(crate) const WHOLE: Scalar<u32> = scalar(whole, Shape::Whole);
 pub(crate) const POSITIVE: Scalar<f64> = scalar(positive, Shape::Number);
 pub(crate) const DURATION: Scalar<Duration> = scalar(units::duration, DURATION_FORM);
 pub(crate) const SOME_TIME: Scalar<Duration> = scalar(some_time, DURATION_FORM);
@@ -147,10 +150,7 @@ fn version(text: &str) -> Parsed<()> {
 }
 
 fn mode(text: &str) -> Parsed<Mode> {
-    if text == "act" {
-        return Err("`act` is not yet supported; write `observe`".to_owned());
-    }
-    one_of(text, &[("off", Mode::Off), ("observe", Mode::Observe)])
+    one_of(text, &[("off", Mode::Off), ("observe", Mode::Observe), ("act", Mode::Act)])
 }
 
 fn class(text: &str) -> Parsed<Option<Class>> {
@@ -204,6 +204,11 @@ fn count(text: &str) -> Parsed<u32> {
         Ok(0) | Err(_) => Err(format!("expected a whole number from 1, got `{text}`")),
         Ok(count) => Ok(count),
     }
+}
+
+/// Reads a whole number from 0.
+fn whole(text: &str) -> Parsed<u32> {
+    text.parse().map_err(|_| format!("expected a whole number from 0, got `{text}`"))
 }
 
 /// Reads a positive decimal number.

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     RESERVED,
+    capacity::{self, TasksSpec, WarmPoolSpec},
     common::Common,
     fields::{Fields, Written},
     outline::Choice,
     scalar::{self, Scalar, Shape},
 };
 use crate::{
-    policy::{Arch, ColdStart, EventFormat, InvokeMode, Needs, Queue, Upstream},
+    policy::{Arch, ColdStart, EventFormat, InvokeMode, Needs, Queue, ScaleBy, Upstream},
+    problem::Place,
     units,
 };
 
@@ -39,6 +41,7 @@ pub(crate) struct LambdaSpec {
     pub(crate) invoke: Option<Written<InvokeMode>>,
     pub(crate) cold_start: Option<Written<ColdStart>>,
     pub(crate) max_in_flight: Option<Written<u32>>,
+    pub(crate) warm_pool: Option<WarmPoolSpec>,
     pub(crate) memory_mib: Option<Written<u32>>,
     pub(crate) timeout: Option<Written<Duration>>,
     pub(crate) arch: Option<Written<Arch>>,
@@ -47,8 +50,14 @@ pub(crate) struct LambdaSpec {
 /// Its container lane.
 #[derive(Debug)]
 pub(crate) struct ContainerSpec {
+    pub(crate) place: Place,
+    pub(crate) path: String,
     pub(crate) discovery: DiscoverySpec,
     pub(crate) requests_per_task: Written<u32>,
+    pub(crate) tasks: Option<TasksSpec>,
+    /// `tasks` is written, even if it could not be read.
+    pub(crate) tasks_written: bool,
+    pub(crate) scale_by: Option<Written<ScaleBy>>,
     pub(crate) probe_path: Option<Written<Arc<str>>>,
     pub(crate) probe_interval: Option<Written<Duration>>,
     pub(crate) probe_timeout: Option<Written<Duration>>,
@@ -125,7 +134,6 @@ impl LambdaSpec {
         }
         let event = fields.value("event", scalar::EVENT);
         let invoke = fields.value("invoke", scalar::INVOKE);
-        fields.not_yet("warm_pool");
         let cold_start = match fields.lists_all("cold_start", &["snapstart", "provisioned"]) {
             Some(place) => {
                 fields.sink.add(place, fields.path_of("cold_start"), SNAPSTART_OR_PROVISIONED);
@@ -135,6 +143,7 @@ impl LambdaSpec {
             None => fields.value("cold_start", scalar::COLD_START),
         };
         let max_in_flight = fields.value("max_in_flight", scalar::COUNT);
+        let warm_pool = fields.fields("warm_pool").map(WarmPoolSpec::read);
         let (mut memory_mib, mut timeout, mut arch) = (None, None, None);
         if let Some(mut assume) = fields.fields("assume") {
             memory_mib = assume.value("memory", LAMBDA_MEMORY);
@@ -159,6 +168,7 @@ impl LambdaSpec {
             invoke,
             cold_start,
             max_in_flight,
+            warm_pool,
             memory_mib,
             timeout,
             arch,
@@ -173,8 +183,15 @@ impl ContainerSpec {
             fields.missing("requests_per_task", "write how many requests one task serves at once");
         }
         let discovery = discovery(&mut fields);
-        fields.not_yet("tasks");
-        fields.not_yet("scale_by");
+        let tasks = fields.fields("tasks").map(TasksSpec::read);
+        let scale_by = fields.value("scale_by", capacity::SCALE_BY);
+        if !fields.has("ecs") {
+            for name in ["tasks", "scale_by"] {
+                if fields.has("upstreams") {
+                    fields.misplaced(name, capacity::NOT_BY_URL);
+                }
+            }
+        }
         let (mut probe_path, mut probe_interval, mut probe_timeout) = (None, None, None);
         if let Some(mut probe) = fields.fields("probe") {
             probe_path = probe.value("path", scalar::PATH);
@@ -194,11 +211,18 @@ impl ContainerSpec {
                 .misplaced(name, &format!("belongs in `assume: {{ {name}: ... }}`; move it there"));
         }
         fields.reserved(&RESERVED);
+        let (place, path) = (fields.place.clone(), fields.path.clone());
+        let tasks_written = fields.has_value("tasks");
         fields.done();
         let (discovery, requests_per_task) = (discovery?, requests_per_task?);
         Some(Self {
+            place,
+            path,
             discovery,
             requests_per_task,
+            tasks,
+            tasks_written,
+            scale_by,
             probe_path,
             probe_interval,
             probe_timeout,
@@ -359,7 +383,7 @@ fn is_word(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -84,7 +84,7 @@ impl Stream {
             (Some(Class::Marathon), _) => 1.0,
             (Some(Class::Sprinter), _) => 0.0,
             (None, Mode::Off) => f64::from(u8::from(auto.sprinter_up_to < auto.prior)),
-            (None, Mode::Observe) => {
+            (None, Mode::Observe | Mode::Act) => {
                 marathon_share(self.service_time.quantile_us(0.95) as u32, auto.sprinter_up_to)
             }
         }

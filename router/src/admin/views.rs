@@ -376,6 +376,7 @@ fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Off => "off",
         Mode::Observe => "observe",
+        Mode::Act => "act",
     }
 }
 

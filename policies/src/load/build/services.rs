@@ -1,8 +1,11 @@
 //! Services: their lanes resolved and checked.
 
+use super::capacity;
 use crate::{
     load::inherit::{Levels, or},
-    policy::{ColdStart, Container, Discovery, EventFormat, InvokeMode, Lambda, Probe, Service},
+    policy::{
+        ColdStart, Container, Discovery, EventFormat, InvokeMode, Lambda, Probe, ScaleBy, Service,
+    },
     spec::{
         common::Common,
         defaults,
@@ -43,6 +46,7 @@ pub(super) fn build(
         }
     }
     check_cold_starts(written, sink);
+    capacity::check(written, defaults, global, sink, warnings);
     // All of them, before giving up at the first that is missing: each tells its own problems.
     let services: Vec<Option<Service>> =
         written.iter().map(|spec| service(spec, defaults, global, sink, warnings)).collect();
@@ -103,6 +107,7 @@ fn lambda(spec: &LambdaSpec) -> Lambda {
         invoke: or(spec.invoke.as_ref(), InvokeMode::default()),
         cold_start: or(spec.cold_start.as_ref(), ColdStart::default()),
         max_in_flight: or(spec.max_in_flight.as_ref(), defaults::MAX_IN_FLIGHT),
+        warm_pool: spec.warm_pool.as_ref().and_then(capacity::warm_pool),
         memory_mib: or(spec.memory_mib.as_ref(), defaults::LAMBDA_MEMORY_MIB),
         timeout: or(spec.timeout.as_ref(), defaults::LAMBDA_TIMEOUT),
         arch: or(spec.arch.as_ref(), crate::policy::Arch::default()),
@@ -124,6 +129,8 @@ fn container(spec: &ContainerSpec) -> Container {
             ),
         },
         requests_per_task: spec.requests_per_task.value,
+        tasks: spec.tasks.as_ref().and_then(capacity::tasks),
+        scale_by: or(spec.scale_by.as_ref(), ScaleBy::default()),
         probe: Probe {
             path: or(spec.probe_path.as_ref(), default.path),
             interval: or(spec.probe_interval.as_ref(), default.interval),

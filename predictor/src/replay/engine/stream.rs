@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap};
 
 use policies::{
     decide::Belief,
-    policy::{Lanes, Mode, Route, Service},
+    policy::{Lanes, Route, Service},
 };
 
 use super::super::{distribution::Distribution, site};
@@ -43,9 +43,8 @@ impl<'a> Stream<'a> {
             // Which lanes a route may use is Pacer's to obey: without it a load balancer sends everything to containers.
             route.to_mut().lanes = Lanes::BOTH;
         }
-        let learns = routing == Routing::Hybrid
-            && spec.route.class.is_none()
-            && service.mode == Mode::Observe;
+        let learns =
+            routing == Routing::Hybrid && spec.route.class.is_none() && service.mode.learns();
         let us = |time: std::time::Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let learned = learns.then(|| {
             Box::new(Learned {

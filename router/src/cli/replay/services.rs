@@ -4,7 +4,7 @@ mod reader;
 
 use policies::{
     cost::{PriceBook, Terms},
-    policy::{Mode as PolicyMode, Policy, RouteId},
+    policy::{Policy, RouteId},
     units::show_duration,
     workload::Assumptions,
 };
@@ -219,7 +219,7 @@ fn stream_of(policy: &Policy, key: Key, service_time: Distribution) -> Stream {
     let route = policy.route(key.route).clone();
     // A class that is declared needs no learning; how long requests take is learned of them all the same.
     let belief = match route.class {
-        Some(_) if policy.service(route.service).mode == PolicyMode::Observe => {
+        Some(_) if policy.service(route.service).mode.learns() => {
             believed(&service_time)
         }
         _ => *priors(policy).of(key.route, key.size),
