@@ -14,15 +14,23 @@ use axum::{
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     Shared,
     bill::{Bill, FunctionBill, ServiceBill},
+    clock::timestamp,
     config::Provider,
     ecs::{cluster::Lifetimes, task::Task},
-    faults::{EcsOrder, InvokeFault, LambdaOrder, Order, Refusal},
+    faults::Order,
     lambda::{function::Function, usage},
 };
+
+mod place;
+mod scaling;
+
+pub(crate) use place::place;
+pub use scaling::{ScalableTargetState, ScheduleState, ScheduledActionState};
 
 /// Largest order of faults.
 const ORDER_BYTES_MAX: usize = 64 * 1024;
@@ -38,6 +46,10 @@ pub struct Snapshot {
     pub tasks: BTreeMap<String, Vec<TaskState>>,
     /// How often each call of the ECS API was made, refused ones included.
     pub ecs_calls: BTreeMap<String, u64>,
+    /// Scalable targets of Application Auto Scaling by resource id, like `service/prod/web`.
+    pub scalable_targets: BTreeMap<String, ScalableTargetState>,
+    /// Schedules of EventBridge Scheduler, by `group/name`.
+    pub schedules: BTreeMap<String, ScheduleState>,
 }
 
 /// One function, now.
@@ -110,6 +122,8 @@ pub struct TaskState {
     pub provider: Option<&'static str>,
     /// `family:revision` of its task definition.
     pub definition: String,
+    /// Until when it is protected from scale-in and deployments, in UTC.
+    pub protected_until: Option<String>,
     /// Why it is over.
     pub stopped_reason: Option<String>,
 }
@@ -152,118 +166,6 @@ async fn order(State(shared): State<Arc<Shared>>, body: Body) -> Response {
 async fn clear(State(shared): State<Arc<Shared>>) -> StatusCode {
     shared.faults.clear();
     StatusCode::NO_CONTENT
-}
-
-/// Places an order of faults.
-pub(crate) fn place(shared: &Shared, order: Order) -> Result<(), String> {
-    if order.lambda.is_none() && order.ecs.is_none() {
-        return Err("the order is empty; write {\"lambda\": {...}} or {\"ecs\": {...}}".into());
-    }
-    if let Some(order) = order.lambda {
-        place_lambda(shared, order)?;
-    }
-    if let Some(order) = order.ecs {
-        place_ecs(shared, order)?;
-    }
-    Ok(())
-}
-
-fn place_lambda(shared: &Shared, order: LambdaOrder) -> Result<(), String> {
-    let faults = &shared.faults.lambda;
-    // What concerns one function's next invocations; the rest is placed at once.
-    let (name, function, fault, count) = match order {
-        LambdaOrder::Throttle { function, reason, count } => {
-            ("throttle", function, Ok(InvokeFault::Refuse(Refusal::Throttle(reason))), count)
-        }
-        LambdaOrder::Error { function, status, kind, count } => {
-            ("error", function, Refusal::exception(kind, status).map(InvokeFault::Refuse), count)
-        }
-        LambdaOrder::FunctionError { function, kind, count } => {
-            ("function_error", function, InvokeFault::function_error(&kind), count)
-        }
-        LambdaOrder::Payload { function, kind, count } => {
-            ("payload", function, Ok(InvokeFault::Payload(kind)), count)
-        }
-        LambdaOrder::Stream { function, kind, count } => {
-            ("stream", function, Ok(InvokeFault::Stream(kind)), count)
-        }
-        LambdaOrder::Hang { function, count } => ("hang", function, Ok(InvokeFault::Hang), count),
-        LambdaOrder::Drop { function, when, count } => {
-            ("drop", function, Ok(InvokeFault::Drop(when)), count)
-        }
-        LambdaOrder::Kill { environment } => {
-            let killed = shared.lambda.kill(&environment);
-            let missing = format!("lambda.kill.environment: there is no `{environment}`");
-            return killed.then_some(()).ok_or(missing);
-        }
-        LambdaOrder::Inactive { function, version } => {
-            let placed = shared.lambda.deactivate(&function, version);
-            return placed.map_err(|error| format!("lambda.inactive.{error}"));
-        }
-        LambdaOrder::Api { status, kind, count } => {
-            let refusal = Refusal::exception(kind, status);
-            let placed = refusal.and_then(|refusal| faults.on_call(refusal, count));
-            return placed.map_err(|error| format!("lambda.api.{error}"));
-        }
-        LambdaOrder::Storm { reason, percent: percent @ 1..=100 } => {
-            faults.set_storm(reason, percent);
-            return Ok(());
-        }
-        LambdaOrder::Storm { percent, .. } => {
-            return Err(format!("lambda.storm.percent: {percent} is not within 1 to 100"));
-        }
-        LambdaOrder::Down { status } => {
-            faults.set_down(down_status("lambda", status)?);
-            return Ok(());
-        }
-        LambdaOrder::ClockSkew { ahead } => {
-            faults.set_clock_ahead(ahead);
-            return Ok(());
-        }
-    };
-    if !shared.lambda.functions.contains_key(&function) {
-        return Err(format!("lambda.{name}.function: there is no `{function}`"));
-    }
-    let placed = fault.and_then(|fault| faults.on_invoke(&function, fault, count));
-    placed.map_err(|error| format!("lambda.{name}.{error}"))
-}
-
-/// The status of a service that is down.
-fn down_status(service: &str, status: u16) -> Result<StatusCode, String> {
-    match status {
-        500 => Ok(StatusCode::INTERNAL_SERVER_ERROR),
-        503 => Ok(StatusCode::SERVICE_UNAVAILABLE),
-        status => Err(format!("{service}.down.status: {status} is not 500 or 503")),
-    }
-}
-
-fn place_ecs(shared: &Shared, order: EcsOrder) -> Result<(), String> {
-    match order {
-        EcsOrder::Down { status } => shared.faults.set_ecs_down(down_status("ecs", status)?),
-        EcsOrder::SlowStart { cluster, service, extra } => {
-            let services = shared.ecs.clusters.get(&cluster);
-            let services =
-                services.ok_or(format!("ecs.slow_start.cluster: there is no `{cluster}`"))?;
-            if !services.services.contains_key(&service) {
-                return Err(format!("ecs.slow_start.service: there is no `{service}`"));
-            }
-            shared.faults.slow_start(&cluster, &service, extra);
-        }
-        EcsOrder::Kill { task } => {
-            if !shared.ecs.task(&task).is_some_and(|task| task.kill()) {
-                return Err(format!("ecs.kill.task: no process runs for `{task}`"));
-            }
-        }
-        EcsOrder::SpotInterruption { task } => {
-            if !shared.ecs.task(&task).is_some_and(|task| task.interrupt()) {
-                return Err(format!(
-                    "ecs.spot_interruption.task: `{task}` is no task on FARGATE_SPOT that is meant to run"
-                ));
-            }
-        }
-        EcsOrder::Throttle {} => shared.faults.throttle_ecs(),
-    }
-    Ok(())
 }
 
 /// What runs now.
@@ -310,6 +212,8 @@ pub(crate) fn state(shared: &Shared) -> Snapshot {
         services: services.collect(),
         tasks: tasks.collect(),
         ecs_calls: shared.ecs.calls(),
+        scalable_targets: scaling::targets(shared),
+        schedules: scaling::schedules(shared),
     }
 }
 
@@ -326,6 +230,7 @@ fn task_state(task: &Task) -> TaskState {
         health: state.health.name(),
         provider: task.place.provider.map(Provider::name),
         definition: format!("{}:{}", definition.family, definition.revision),
+        protected_until: task.protected_until(Instant::now()).map(|(_, at)| timestamp(at)),
         stopped_reason: state.stopped_reason,
     }
 }

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{Shared, clock, ecs, signature, sqs};
+use crate::{Shared, autoscaling, clock, ecs, signature, sqs};
 
 /// Largest request: a hundred ARNs are 15 KB, a task definition at most 64 KB.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -52,16 +52,29 @@ impl Refusal {
 /// A service that speaks such a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service {
+    Autoscaling,
     Ecs,
     Sqs,
+}
+
+impl Service {
+    /// The service of a target. What is nobody's is ECS's to refuse.
+    fn of(target: &str) -> Self {
+        if target.starts_with(autoscaling::api::TARGET_PREFIX) {
+            Self::Autoscaling
+        } else if target.starts_with(sqs::api::TARGET_PREFIX) {
+            Self::Sqs
+        } else {
+            Self::Ecs
+        }
+    }
 }
 
 /// Answers one call.
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok());
     let target = target.unwrap_or_default().to_owned();
-    let service =
-        if target.starts_with(sqs::api::TARGET_PREFIX) { Service::Sqs } else { Service::Ecs };
+    let service = Service::of(&target);
     let answer = answer(&shared, service, &target, request).await;
     let query_code = answer.as_ref().err().and_then(|refusal| refusal.query_code);
     let (status, body) = match answer {
@@ -75,7 +88,7 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static(match service {
-            Service::Ecs => "application/x-amz-json-1.1",
+            Service::Autoscaling | Service::Ecs => "application/x-amz-json-1.1",
             Service::Sqs => "application/x-amz-json-1.0",
         }),
     );
@@ -94,8 +107,10 @@ async fn answer(
     target: &str,
     request: Request,
 ) -> Result<Value, Refusal> {
-    if service == Service::Ecs {
-        ecs::api::admit(shared, target)?;
+    match service {
+        Service::Autoscaling => autoscaling::api::admit(shared).await?,
+        Service::Ecs => ecs::api::admit(shared, target).await?,
+        Service::Sqs => {}
     }
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX).await;
@@ -103,6 +118,7 @@ async fn answer(
         Refusal::parameter(format!("the request is above {REQUEST_BYTES_MAX} bytes"))
     })?;
     let name = match service {
+        Service::Autoscaling => "application-autoscaling",
         Service::Ecs => "ecs",
         Service::Sqs => "sqs",
     };
@@ -113,6 +129,7 @@ async fn answer(
         },
     )?;
     match service {
+        Service::Autoscaling => autoscaling::api::answer(shared, target, &body),
         Service::Ecs => ecs::api::answer(shared, target, &body),
         Service::Sqs => sqs::api::answer(shared, target, &body).await,
     }

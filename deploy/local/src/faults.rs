@@ -9,14 +9,17 @@ use serde::Deserialize;
 
 use crate::{tasks::lock, units};
 
+mod api;
 mod lambda;
 
+pub use api::ApiOrder;
+pub(crate) use api::{Api, ApiFault, ApiFaults};
 pub use lambda::{
     EXCEPTIONS, FUNCTION_ERRORS, LambdaOrder, PayloadFault, StreamFault, ThrottleReason, When,
 };
 pub(crate) use lambda::{InvokeFault, LambdaFaults, Refusal};
 
-/// The body of `POST /_local/faults`: one fault of Lambda, of ECS, or one of each.
+/// The body of `POST /_local/faults`: a fault of one of the services, or one of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -24,6 +27,16 @@ pub struct Order {
     pub lambda: Option<LambdaOrder>,
     /// A fault of ECS.
     pub ecs: Option<EcsOrder>,
+    /// A fault of Application Auto Scaling's API.
+    pub autoscaling: Option<ApiOrder>,
+    /// A fault of EventBridge Scheduler's API.
+    pub scheduler: Option<ApiOrder>,
+    /// A fault of DynamoDB's API.
+    pub dynamodb: Option<ApiOrder>,
+    /// A fault of S3's API.
+    pub s3: Option<ApiOrder>,
+    /// A fault of CloudWatch's API.
+    pub cloudwatch: Option<ApiOrder>,
 }
 
 /// Faults of ECS.
@@ -58,6 +71,8 @@ pub enum EcsOrder {
     },
     /// Every call of the API is throttled until faults are cleared, as when others use up the account's rate.
     Throttle {},
+    /// No call of the API is answered before faults are cleared. Tasks live on.
+    Hang {},
 }
 
 fn unavailable() -> u16 {
@@ -68,34 +83,17 @@ fn unavailable() -> u16 {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) lambda: LambdaFaults,
+    pub(crate) api: ApiFaults,
     ecs: Mutex<Pending>,
 }
 
 #[derive(Debug, Default)]
 struct Pending {
-    ecs_down: Option<http::StatusCode>,
-    ecs_throttled: bool,
     /// By cluster and service.
     slow_starts: BTreeMap<(String, String), Duration>,
 }
 
 impl Faults {
-    pub(crate) fn set_ecs_down(&self, status: http::StatusCode) {
-        lock(&self.ecs).ecs_down = Some(status);
-    }
-
-    pub(crate) fn ecs_down(&self) -> Option<http::StatusCode> {
-        lock(&self.ecs).ecs_down
-    }
-
-    pub(crate) fn throttle_ecs(&self) {
-        lock(&self.ecs).ecs_throttled = true;
-    }
-
-    pub(crate) fn ecs_throttled(&self) -> bool {
-        lock(&self.ecs).ecs_throttled
-    }
-
     pub(crate) fn slow_start(&self, cluster: &str, service: &str, extra: Duration) {
         lock(&self.ecs).slow_starts.insert((cluster.to_owned(), service.to_owned()), extra);
     }
@@ -109,6 +107,7 @@ impl Faults {
     /// Forgets all faults.
     pub(crate) fn clear(&self) {
         self.lambda.clear();
+        self.api.clear();
         *lock(&self.ecs) = Pending::default();
     }
 }

@@ -1,4 +1,5 @@
-//! An AWS-shaped cloud on loopback: Lambda and ECS with real processes, and SQS for what ECS tells.
+//! An AWS-shaped cloud on loopback: Lambda and ECS with real processes, SQS for what ECS tells, Application Auto Scaling and
+//! EventBridge Scheduler for what is to happen to its services.
 //!
 //! The gateway speaks only real AWS APIs; this is what it speaks them to in the demo, in tests and on a laptop. It does
 //! what AWS does as far as the gateway can see it (limits, lags, refusals, wordings), and nothing that the gateway does
@@ -26,6 +27,8 @@ use axum::{
 use http::StatusCode;
 
 mod admin;
+mod at;
+mod autoscaling;
 mod aws_json;
 mod bill;
 mod bucket;
@@ -36,13 +39,17 @@ mod ecs;
 pub mod faults;
 mod lambda;
 mod process;
+mod scheduler;
 mod server;
 mod signature;
 mod sqs;
 mod tasks;
 pub mod units;
 
-pub use admin::{EnvironmentState, FunctionState, ServiceState, Snapshot, TaskState};
+pub use admin::{
+    EnvironmentState, FunctionState, ScalableTargetState, ScheduleState, ScheduledActionState,
+    ServiceState, Snapshot, TaskState,
+};
 pub use bill::{Bill, FunctionBill, ServiceBill};
 pub use config::Config;
 pub use signature::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
@@ -101,6 +108,8 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         lambda: Lambda::new(&config, scale),
         ecs: Ecs::new(&config, &sqs),
         sqs,
+        autoscaling: autoscaling::Autoscaling::default(),
+        scheduler: scheduler::Scheduler::default(),
         config,
         scale,
         faults: Faults::default(),
@@ -113,6 +122,7 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         .route("/", post(aws_json::handle))
         .route("/", get(|| async { "pacer local: see /_local/state\n" }))
         .merge(lambda::api::routes())
+        .merge(scheduler::api::routes())
         .merge(admin::routes())
         .fallback(|| async { (StatusCode::NOT_FOUND, "the local cloud has no such path\n") })
         .layer(axum::middleware::from_fn_with_state(shared.clone(), calls::record))
@@ -129,6 +139,8 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
     for service in shared.ecs.services() {
         shared.work.spawn(service.clone().keep(shared.clone()));
     }
+    shared.work.spawn(autoscaling::keep(shared.clone()));
+    shared.work.spawn(scheduler::keep(shared.clone()));
     Ok(Cloud { address: server.address, server, shared })
 }
 
@@ -188,6 +200,8 @@ struct Shared {
     lambda: Lambda,
     ecs: Ecs,
     sqs: Sqs,
+    autoscaling: autoscaling::Autoscaling,
+    scheduler: scheduler::Scheduler,
     /// Everything that runs, but the supervisors of processes.
     work: Tasks,
     /// Supervisors of processes, which outlive the work that needed them until the process has ended.

@@ -4,6 +4,8 @@
 
 #[path = "cloud/admin.rs"]
 mod admin;
+#[path = "cloud/autoscaling.rs"]
+mod autoscaling;
 #[path = "cloud/capacity.rs"]
 mod capacity;
 #[path = "cloud/deployment.rs"]
@@ -16,5 +18,7 @@ mod ecs_calls;
 mod events;
 #[path = "cloud/lambda.rs"]
 mod lambda;
+#[path = "cloud/scheduler.rs"]
+mod scheduler;
 #[path = "cloud/support.rs"]
 mod support;

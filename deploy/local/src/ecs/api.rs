@@ -13,6 +13,7 @@ use crate::{
     aws_json::{Refusal, parse},
     config::{CapacityProvider, Provider},
     ecs::{cluster::Cluster, limits::Limits, short},
+    faults::{Api, ApiFault},
 };
 
 mod clusters;
@@ -25,22 +26,34 @@ const TARGET_PREFIX: &str = "AmazonEC2ContainerServiceV20141113.";
 /// Most entries one call lists, and most tasks and clusters one describes (ECS API reference).
 const PAGE_MAX: usize = 100;
 
-/// Lets a call in, unless a fault or the API's own limits forbid it. Every call counts, whoever makes it.
-pub(crate) fn admit(shared: &Shared, target: &str) -> Result<(), Refusal> {
+/// Lets a call in, unless a fault or the API's own limits forbid it. Every call counts, whatever becomes of it.
+pub(crate) async fn admit(shared: &Shared, target: &str) -> Result<(), Refusal> {
     let call = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
     if Limits::calls().contains(&call) {
         shared.ecs.count(call);
     }
-    if let Some(status) = shared.faults.ecs_down() {
+    let fault = shared.faults.api.meet(Api::Ecs).await;
+    pass(shared, call, fault)
+}
+
+fn pass(shared: &Shared, call: &str, fault: Option<ApiFault>) -> Result<(), Refusal> {
+    if let Some(ApiFault::Down(status)) = fault {
         let unavailable = status == http::StatusCode::SERVICE_UNAVAILABLE;
         let kind = if unavailable { "ServiceUnavailable" } else { "ServerException" };
         let message = "ordered by a fault of the local cloud";
         return Err(Refusal { status, ..Refusal::new(kind, message) });
     }
-    if shared.faults.ecs_throttled() || !shared.ecs.limits.take(call, Instant::now()) {
+    if fault == Some(ApiFault::Throttled) || !shared.ecs.limits.take(call, Instant::now()) {
         return Err(Refusal::new("ThrottlingException", "Rate exceeded"));
     }
     Ok(())
+}
+
+/// Updates a service for another service of the account, which meets the API's faults and limits as any caller does.
+pub(crate) fn update_service(shared: &Arc<Shared>, ask: &Value) -> Result<Value, Refusal> {
+    let call = "UpdateService";
+    pass(shared, call, shared.faults.api.now(Api::Ecs))?;
+    answer(shared, &format!("{TARGET_PREFIX}{call}"), ask.to_string().as_bytes())
 }
 
 /// Answers one call.

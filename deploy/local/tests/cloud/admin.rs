@@ -33,7 +33,8 @@ async fn a_wrong_order_of_faults_is_refused_and_names_the_field() {
     for (order, field) in [
         ("{", "EOF"),
         ("{}", "the order is empty"),
-        (r#"{"s3": {}}"#, "s3"),
+        (r#"{"ec2": {}}"#, "ec2"),
+        (r#"{"scheduler": {"down": {"status": 404}}}"#, "scheduler.down.status"),
         (r#"{"lambda": {"throttle": {"function": "f", "count": "two"}}}"#, "lambda.throttle.count"),
         (r#"{"lambda": {"throttle": {"function": "f", "times": 2}}}"#, "times"),
         (

@@ -216,3 +216,32 @@ pub(crate) fn alive(pid: u64) -> bool {
 pub(crate) fn pause(ms: u64) -> Value {
     json!({ "do": "pause", "ms": ms })
 }
+
+/// Calls Application Auto Scaling about `prod/web`.
+pub(crate) async fn autoscaling(cloud: &Cloud, call: &str, body: Value) -> Answer {
+    let mut ask = json!({
+        "ServiceNamespace": "ecs", "ResourceId": "service/prod/web",
+        "ScalableDimension": "ecs:service:DesiredCount",
+    });
+    ask.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+    ask.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    let target = format!("AnyScaleFrontendService.{call}");
+    let headers =
+        [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
+    let request = signed(cloud, "application-autoscaling", "/", &headers, ask.to_string());
+    send(cloud.address, request).await.unwrap()
+}
+
+/// Calls EventBridge Scheduler; null is no body.
+pub(crate) async fn scheduler(cloud: &Cloud, method: &str, path: &str, body: Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let path = format!("/schedules/{path}");
+    send(cloud.address, signed_as(method, cloud, "scheduler", &path, &[], body)).await.unwrap()
+}
+
+/// `at(...)`, so many seconds from now in UTC.
+pub(crate) fn at(seconds_ahead: i64) -> String {
+    let now = jiff::Timestamp::try_from(SystemTime::now()).unwrap();
+    let at = now + jiff::SignedDuration::from_secs(seconds_ahead);
+    at.strftime("at(%Y-%m-%dT%H:%M:%S)").to_string()
+}
