@@ -6,6 +6,7 @@
 
 pub mod erlang;
 
+mod basis;
 mod hold;
 mod knative;
 mod lambda_only;
@@ -17,6 +18,7 @@ mod static_tasks;
 mod target_tracking;
 
 pub use self::{
+    basis::{Basis, utc, words},
     knative::Knative,
     lambda_only::LambdaOnly,
     newsvendor::Newsvendor,
@@ -213,6 +215,12 @@ pub enum Why {
     Forecast,
     /// More would be taken back if starting it again cost nothing.
     Held,
+    /// Less will be needed, but is not yet.
+    Needed,
+    /// The operator's least is more than would pay.
+    Least,
+    /// The operator's most is less than would pay.
+    Most,
     /// Nothing calls for another.
     Unchanged,
 }
@@ -226,6 +234,9 @@ impl fmt::Display for Why {
             Self::Panic => "panic",
             Self::Forecast => "forecast",
             Self::Held => "held",
+            Self::Needed => "needed now",
+            Self::Least => "at the least",
+            Self::Most => "at the most",
             Self::Unchanged => "unchanged",
         })
     }

@@ -22,6 +22,11 @@ impl Hold {
         self.wanted.push_back((now_us, wanted));
         self.wanted.front().map_or(wanted, |(_, tasks)| *tasks).min(asked)
     }
+
+    /// Returns until when what is held is held, for so long.
+    pub(super) fn until_us(&self, for_us: u64) -> u64 {
+        self.wanted.front().map_or(0, |(at, _)| at.saturating_add(for_us))
+    }
 }
 
 #[cfg(test)]
@@ -32,7 +37,7 @@ mod tests {
     fn the_most_of_late_is_held_and_no_more_than_was_asked_for() {
         let mut hold = Hold::default();
         assert_eq!(hold.held(0, 5, 9, 100), 5);
-        assert_eq!(hold.held(10, 2, 9, 100), 5);
+        assert_eq!((hold.held(10, 2, 9, 100), hold.until_us(100)), (5, 100));
         assert_eq!(hold.held(20, 3, 4, 100), 4, "one was not there");
         assert_eq!(hold.held(100, 1, 9, 100), 5);
         assert_eq!(hold.held(101, 1, 9, 100), 3);

@@ -15,7 +15,12 @@
 mod sight;
 
 pub use self::sight::{Forecasts, Truth};
-use super::{Inputs, Plan, Planner, Shape, Why, erlang, hold::Hold};
+use super::{
+    Inputs, Plan, Planner, Shape, Why,
+    basis::{Basis, Seen},
+    erlang,
+    hold::Hold,
+};
 
 /// How often it looks, in seconds.
 const LOOK_S: u64 = 10;
@@ -44,43 +49,88 @@ pub trait Sight {
 pub struct Pacer<S> {
     sight: S,
     hold: Hold,
+    /// What the last plan went by, with its tasks and the service it was for.
+    seen: Option<(Seen, u32, Shape)>,
+}
+
+/// How many tasks are wanted, and why.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    tasks: u32,
+    why: Why,
 }
 
 impl<S: Sight> Pacer<S> {
     /// Goes by what `sight` tells.
     pub fn new(sight: S) -> Self {
-        Self { sight, hold: Hold::default() }
+        Self { sight, hold: Hold::default(), seen: None }
     }
 
-    /// Returns how many tasks pay, of those that are asked for already and beyond.
-    fn wanted(&mut self, inputs: &Inputs<'_>, asked: u32) -> u32 {
-        let shape = inputs.shape;
-        self.sight.look(inputs);
-        let now = worthwhile(shape, &[(inputs.history.demand_over(60_000_000), 1.0)], 1.0);
-        let Some(soon) = self.sight.demands(inputs) else { return now };
-        let more = worthwhile(shape, &soon, 1.0 + 1.0 / USED_FOR);
-        let kept = worthwhile(shape, &soon, 1.0).max(now).min(asked);
-        more.max(kept)
+    /// Returns what the last plan went by; nothing before the first. [`words`](super::words) makes a sentence of it.
+    pub fn basis(&self) -> Option<Basis> {
+        self.seen.as_ref().map(|(seen, tasks, shape)| seen.basis(*tasks, shape))
     }
 }
 
-/// Returns how many tasks are busy for at least `times` the break-even.
+impl Wanted {
+    /// Returns how many tasks pay, of those that are `asked` for already and beyond.
+    fn of(shape: &Shape, asked: u32, seen: &Seen) -> Self {
+        let now = worthwhile(shape, &[(seen.now, 1.0)], 1.0);
+        if seen.demands.is_empty() {
+            return Self::within(shape, now, Why::Forecast);
+        }
+        let more = worthwhile(shape, &seen.demands, 1.0 + 1.0 / USED_FOR);
+        let kept = worthwhile(shape, &seen.demands, 1.0).min(asked);
+        let needed = now.min(asked);
+        if more.max(kept) < needed {
+            return Self::within(shape, needed, Why::Needed);
+        }
+        Self::within(shape, more.max(kept), Why::Forecast)
+    }
+
+    /// Keeps `tasks` to what the operator allows.
+    fn within(shape: &Shape, tasks: u32, why: Why) -> Self {
+        let (least, most) = (shape.min_tasks.min(shape.max_tasks), shape.max_tasks);
+        if most < tasks {
+            return Self { tasks: most, why: Why::Most };
+        }
+        if tasks < least {
+            return Self { tasks: least, why: Why::Least };
+        }
+        Self { tasks, why }
+    }
+}
+
+/// Returns how many tasks are busy for at least `times` the break-even: up to one more than there may be.
 fn worthwhile(shape: &Shape, demands: &[(f64, f64)], times: f64) -> u32 {
-    let &Shape { slots_per_task, break_even, patience, min_tasks, max_tasks, .. } = shape;
-    erlang::worthwhile_tasks(demands, slots_per_task, break_even * times, patience, max_tasks)
-        .clamp(min_tasks.min(max_tasks), max_tasks)
+    let &Shape { slots_per_task, break_even, patience, max_tasks, .. } = shape;
+    let most = max_tasks.saturating_add(1);
+    erlang::worthwhile_tasks(demands, slots_per_task, break_even * times, patience, most)
 }
 
 impl<S: Sight> Planner for Pacer<S> {
     fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
-        let wanted = self.wanted(inputs, previous.tasks);
-        let hold_us = inputs.shape.paid_start_us.max(inputs.shape.least_paid_us);
-        let held = self.hold.held(inputs.now_us, wanted, previous.tasks, hold_us);
-        if wanted < held {
-            return Plan::tasks(held, Why::Held);
-        }
-        let why = if wanted == previous.tasks { Why::Unchanged } else { Why::Forecast };
-        Plan::tasks(wanted, why)
+        let shape = inputs.shape;
+        self.sight.look(inputs);
+        let mut seen = Seen {
+            demands: self.sight.demands(inputs).unwrap_or_default(),
+            at_us: inputs.now_us.saturating_add(shape.start_us),
+            now: inputs.history.demand_over(60_000_000),
+            ..Seen::default()
+        };
+        let wanted = Wanted::of(shape, previous.tasks, &seen);
+        let hold_us = shape.paid_start_us.max(shape.least_paid_us);
+        let held = self.hold.held(inputs.now_us, wanted.tasks, previous.tasks, hold_us);
+        (seen.would_do, seen.until_us) = (wanted.tasks, self.hold.until_us(hold_us));
+        let plan = if wanted.tasks < held {
+            Plan::tasks(held, Why::Held)
+        } else if wanted.why == Why::Forecast && wanted.tasks == previous.tasks {
+            Plan::tasks(wanted.tasks, Why::Unchanged)
+        } else {
+            Plan::tasks(wanted.tasks, wanted.why)
+        };
+        self.seen = Some((seen, plan.tasks, shape.clone()));
+        plan
     }
 
     fn every_us(&self) -> u64 {
@@ -112,6 +162,27 @@ mod tests {
         }
     }
 
+    fn inputs<'a>(
+        now_us: u64,
+        history: &'a History,
+        asked: f64,
+        plan: Plan,
+        shape: &'a Shape,
+    ) -> Inputs<'a> {
+        Inputs {
+            now_us,
+            history,
+            asked,
+            mean_service_us: SECOND as f64,
+            ready: plan.tasks,
+            starting: 0,
+            busy: 0,
+            waiting: 0,
+            shape,
+            truth: None,
+        }
+    }
+
     /// Plays `per_second` requests of a second each, by the second since the start; returns the plan of each look.
     fn played(shape: &Shape, seconds: u64, per_second: impl Fn(u64) -> f64) -> Vec<Plan> {
         let mut planner = Pacer::new(Forecasts::new(shape));
@@ -121,18 +192,7 @@ mod tests {
         for look in 1..=seconds / LOOK_S {
             let asked: f64 = ((look - 1) * LOOK_S..look * LOOK_S).map(&per_second).sum();
             history.push(asked / LOOK_S as f64, 0.0, 1.0);
-            let inputs = Inputs {
-                now_us: look * LOOK_S * SECOND,
-                history: &history,
-                asked,
-                mean_service_us: SECOND as f64,
-                ready: plan.tasks,
-                starting: 0,
-                busy: 0,
-                waiting: 0,
-                shape,
-                truth: None,
-            };
+            let inputs = inputs(look * LOOK_S * SECOND, &history, asked, plan, shape);
             plan = planner.plan(&inputs, &plan);
             plans.push(plan);
         }
@@ -169,6 +229,39 @@ mod tests {
         assert_eq!(plans[243].tasks, before, "for a minute it may come back");
         assert!(plans[243..250].iter().any(|plan| plan.why == Why::Held));
         assert!(plans[280].tasks < before / 2, "after that it is not waited for");
+    }
+
+    #[test]
+    fn a_plan_says_what_it_goes_by() {
+        let shape = shape();
+        let mut planner = Pacer::new(Forecasts::new(&shape));
+        assert_eq!(planner.basis(), None, "nothing was planned");
+        let mut history = History::new(LOOK_S * SECOND, 360);
+        let mut plan = Plan::tasks(1, Why::Fixed);
+        for look in 1..=360 {
+            history.push(10.0, 0.0, 1.0);
+            let inputs = inputs(look * LOOK_S * SECOND, &history, 100.0, plan, &shape);
+            plan = planner.plan(&inputs, &plan);
+            let basis = planner.basis().unwrap();
+            assert_eq!(basis.certain, look < 6, "a forecast takes a minute");
+        }
+        let basis = planner.basis().unwrap();
+        assert_eq!(basis.at_us, 3_680 * SECOND);
+        assert!((basis.expected - 10.0).abs() < 0.5 && (basis.now - 10.0).abs() < 1e-9);
+        assert!(basis.expected <= basis.p90 + 0.5 && (0.0..=1.0).contains(&basis.level));
+        let words = crate::plan::words(&plan, Some(&basis), crate::plan::utc);
+        assert!(words.starts_with(&format!("{} tasks: demand p", plan.tasks)), "{words}");
+        assert!(words.ends_with(" busy slots at 01:01, break-even 25 %"), "{words}");
+    }
+
+    #[test]
+    fn the_operators_bounds_are_a_reason() {
+        let at = |min_tasks, max_tasks, per_second: f64| {
+            let shape = Shape { min_tasks, max_tasks, ..shape() };
+            played(&shape, 600, |_| per_second).last().copied().unwrap()
+        };
+        assert_eq!(at(2, 40, 0.0), Plan::tasks(2, Why::Least));
+        assert_eq!(at(2, 5, 100.0), Plan::tasks(5, Why::Most));
     }
 
     #[test]
