@@ -88,6 +88,11 @@ class Cloud:
         request = urllib.request.Request(f"{self.url}/_local/faults", data=body, method="POST")
         urllib.request.urlopen(request, timeout=PATIENCE).close()
 
+    def clear(self):
+        """Forgets all faults."""
+        request = urllib.request.Request(f"{self.url}/_local/faults", method="DELETE")
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
+
 
 class Case(unittest.TestCase):
     """A test with one cloud for all its methods; `configuration` says what it runs."""

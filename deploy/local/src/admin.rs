@@ -2,7 +2,11 @@
 //!
 //! Not signed: it is for a person with curl and for tests, and the cloud listens on loopback.
 
-use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    sync::atomic::Ordering::Relaxed,
+};
 
 use axum::{
     Router,
@@ -46,6 +50,8 @@ pub struct Snapshot {
     pub tasks: BTreeMap<String, Vec<TaskState>>,
     /// How often each call of the ECS API was made, refused ones included.
     pub ecs_calls: BTreeMap<String, u64>,
+    /// Availability zones that a fault has taken down.
+    pub zones_down: BTreeSet<String>,
     /// Scalable targets of Application Auto Scaling by resource id, like `service/prod/web`.
     pub scalable_targets: BTreeMap<String, ScalableTargetState>,
     /// Schedules of EventBridge Scheduler, by `group/name`.
@@ -165,6 +171,8 @@ async fn order(State(shared): State<Arc<Shared>>, body: Body) -> Response {
 
 async fn clear(State(shared): State<Arc<Shared>>) -> StatusCode {
     shared.faults.clear();
+    // A zone may be there again.
+    shared.ecs.services().for_each(|service| service.wake());
     StatusCode::NO_CONTENT
 }
 
@@ -212,6 +220,7 @@ pub(crate) fn state(shared: &Shared) -> Snapshot {
         services: services.collect(),
         tasks: tasks.collect(),
         ecs_calls: shared.ecs.calls(),
+        zones_down: shared.faults.zones_down(),
         scalable_targets: scaling::targets(shared),
         schedules: scaling::schedules(shared),
     }

@@ -3,7 +3,11 @@
 //! A fault is taken exactly once for each time it was ordered, in the order of the orders, so that a test knows which
 //! request meets it.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -73,6 +77,11 @@ pub enum EcsOrder {
     Throttle {},
     /// No call of the API is answered before faults are cleared. Tasks live on.
     Hang {},
+    /// An availability zone is lost: its tasks are killed, and none starts there until faults are cleared.
+    ZoneDown {
+        /// The zone, like `eu-west-1a`.
+        zone: String,
+    },
 }
 
 fn unavailable() -> u16 {
@@ -91,6 +100,7 @@ pub(crate) struct Faults {
 struct Pending {
     /// By cluster and service.
     slow_starts: BTreeMap<(String, String), Duration>,
+    zones_down: BTreeSet<String>,
 }
 
 impl Faults {
@@ -102,6 +112,15 @@ impl Faults {
     pub(crate) fn extra_lag(&self, cluster: &str, service: &str) -> Duration {
         let key = (cluster.to_owned(), service.to_owned());
         lock(&self.ecs).slow_starts.get(&key).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn zone_down(&self, zone: &str) {
+        lock(&self.ecs).zones_down.insert(zone.to_owned());
+    }
+
+    /// The availability zones that are down.
+    pub(crate) fn zones_down(&self) -> BTreeSet<String> {
+        lock(&self.ecs).zones_down.clone()
     }
 
     /// Forgets all faults.

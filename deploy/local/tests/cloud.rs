@@ -22,3 +22,5 @@ mod lambda;
 mod scheduler;
 #[path = "cloud/support.rs"]
 mod support;
+#[path = "cloud/zones.rs"]
+mod zones;

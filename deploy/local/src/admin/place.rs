@@ -127,6 +127,15 @@ fn place_ecs(shared: &Shared, order: EcsOrder) -> Result<(), String> {
                 ));
             }
         }
+        EcsOrder::ZoneDown { zone } => {
+            if !shared.ecs.clusters.values().any(|cluster| cluster.has_zone(&zone)) {
+                return Err(format!("ecs.zone_down.zone: there is no `{zone}`"));
+            }
+            // First, so that no task starts there meanwhile.
+            shared.faults.zone_down(&zone);
+            let tasks = shared.ecs.clusters.values().flat_map(|cluster| cluster.tasks());
+            tasks.filter(|task| task.place.zone == zone).for_each(|task| task.lose());
+        }
         EcsOrder::Throttle {} => shared.faults.api.place(Api::Ecs, ApiOrder::Throttle {})?,
         EcsOrder::Hang {} => shared.faults.api.place(Api::Ecs, ApiOrder::Hang {})?,
     }

@@ -109,6 +109,12 @@ impl Cluster {
         }
     }
 
+    /// Whether tasks may run in `zone`.
+    pub(crate) fn has_zone(&self, zone: &str) -> bool {
+        let of_services = self.services.values().flat_map(|service| service.zones());
+        of_services.chain(&self.zones).any(|there| there == zone)
+    }
+
     /// All tasks, those that are over and kept included.
     pub(crate) fn tasks(&self) -> Vec<Arc<Task>> {
         let of_services = self.services.values().flat_map(|service| service.tasks());
@@ -154,6 +160,11 @@ impl Cluster {
         if STANDALONE_MAX < living.count() + run.count {
             return Err(());
         }
+        let down = shared.faults.zones_down();
+        let zones: Vec<&String> = self.zones.iter().filter(|zone| !down.contains(*zone)).collect();
+        if zones.is_empty() {
+            return Err(());
+        }
         let origin = Origin {
             cluster_arn: self.arn.clone(),
             group: run.group.unwrap_or_else(|| format!("family:{}", run.definition.family)),
@@ -165,7 +176,7 @@ impl Cluster {
         for n in 0..run.count {
             let running: Vec<_> = started.iter().filter_map(|task| task.place.provider).collect();
             let place = Place {
-                zone: self.zones[n % self.zones.len()].clone(),
+                zone: zones[n % zones.len()].clone(),
                 provider: strategy::next(&run.strategy, &running),
             };
             let task = Arc::new(Task::new(

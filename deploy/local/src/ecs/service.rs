@@ -19,10 +19,15 @@ use crate::{
     tasks::lock,
 };
 
+mod events;
 mod groups;
 mod keep;
 mod retry;
 mod stop;
+mod zones;
+
+pub(crate) use events::Event;
+use events::Events;
 
 /// One service.
 #[derive(Debug)]
@@ -49,10 +54,11 @@ struct ServiceState {
     maximum: u32,
     /// The newest first; older ones as long as they have tasks.
     deployments: Vec<Deployment>,
+    events: Events,
+    /// Whether it was as it should be when it last looked.
+    steady: bool,
     /// Living and dead, oldest first.
     tasks: Vec<Arc<Task>>,
-    /// Tasks started so far: spreads them over zones.
-    launched: usize,
     /// Tasks in a row that died young.
     failures: u32,
     /// Lifetime of tasks that are no longer kept.
@@ -108,8 +114,9 @@ impl Service {
                 minimum_healthy: service.minimum_healthy_percent,
                 maximum: service.maximum_percent,
                 deployments: vec![Deployment::new(definition, service.capacity_providers.clone())],
+                events: Events::default(),
+                steady: false,
                 tasks: Vec::new(),
-                launched: 0,
                 failures: 0,
                 forgotten: Lifetimes::default(),
             }),
@@ -120,6 +127,21 @@ impl Service {
     /// All tasks, also those that are over and kept.
     pub(crate) fn tasks(&self) -> Vec<Arc<Task>> {
         lock(&self.state).tasks.clone()
+    }
+
+    /// Availability zones that its tasks are spread over.
+    pub(crate) fn zones(&self) -> &[String] {
+        &self.zones
+    }
+
+    /// What it has done lately, the newest first.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        lock(&self.state).events.all()
+    }
+
+    /// Has it look again at what runs.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
     }
 
     /// Desired count, and when it was last set.

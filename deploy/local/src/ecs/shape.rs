@@ -159,7 +159,11 @@ pub(crate) fn service(service: &Service) -> Value {
         "schedulingStrategy": "REPLICA",
         "createdAt": epoch_seconds(service.created),
         "deploymentController": { "type": "ECS" },
-        "events": [],
+        "events": service.events().iter().map(|event| json!({
+            "id": event.id,
+            "createdAt": epoch_seconds(event.at),
+            "message": event.message,
+        })).collect::<Vec<_>>(),
         "loadBalancers": [],
         "propagateTags": "NONE",
     });

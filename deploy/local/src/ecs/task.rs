@@ -153,6 +153,15 @@ impl Task {
         interrupted
     }
 
+    /// Loses it with what it runs on: its process is killed at once.
+    pub(crate) fn lose(&self) {
+        let reason =
+            "The infrastructure that this task ran on is gone (a fault of the local cloud).";
+        if self.no_longer_wanted("InfrastructureHealth", reason) || self.kill() {
+            self.order.send_replace(Order::Kill);
+        }
+    }
+
     /// Kills its process; false when it has none (any more).
     pub(crate) fn kill(&self) -> bool {
         let alive = lock(&self.state).pid.is_some();

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use pacer_local::{
     Cloud, Config,
-    config::{Cluster, Queue, Service},
+    config::{CapacityProvider, Cluster, Provider, Queue, Service},
 };
 use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use crate::{
     ecs::{runs, update},
-    support::{Answer, send, service, signed},
+    support::{Answer, fault, send, service, signed},
 };
 
 async fn sqs(cloud: &Cloud, call: &str, body: Value) -> Answer {
@@ -24,7 +24,8 @@ async fn sqs(cloud: &Cloud, call: &str, body: Value) -> Answer {
 /// A cloud whose queue `tasks` is told of the cluster `prod`, and one of nothing.
 async fn cloud() -> (Cloud, String) {
     let mut config = Config::new();
-    let web = Service { desired: 1, ..service(&["http"]) };
+    let spot = CapacityProvider { provider: Provider::FargateSpot, base: 0, weight: 1 };
+    let web = Service { desired: 1, capacity_providers: vec![spot], ..service(&["http"]) };
     config.clusters.insert("prod".into(), Cluster { services: [("web".into(), web)].into() });
     for (name, of) in [("tasks", vec!["prod".to_owned()]), ("silent", Vec::new())] {
         let queue = Queue { task_events_of: of, visibility_timeout: Duration::from_secs(30) };
@@ -81,6 +82,24 @@ async fn every_change_of_a_task_is_told() {
     let silent = url.replace("/tasks", "/silent");
     let nothing = sqs(&cloud, "ReceiveMessage", json!({ "QueueUrl": silent })).await;
     assert_eq!((nothing.status(), nothing.json()), (200, json!({})));
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_spot_notice_is_told_before_the_task_stops() {
+    let (cloud, url) = cloud().await;
+    let task = runs(&cloud, 1).await.remove(0);
+    fault(&cloud, json!({ "ecs": { "spot_interruption": { "task": task.arn } } })).await;
+    let notice = event(&cloud, &url, |e| e["detail"]["stopCode"] == "SpotInterruption").await;
+    let detail = &notice["detail"];
+    assert_eq!(
+        (&notice["resources"], &detail["desiredStatus"], &detail["stoppedReason"]),
+        (&json!([task.arn]), &json!("STOPPED"), &json!("Your Spot Task was interrupted."))
+    );
+    assert_eq!(
+        (&detail["lastStatus"], &detail["capacityProviderName"]),
+        (&json!("RUNNING"), &json!("FARGATE_SPOT"))
+    );
     cloud.stop().await;
 }
 

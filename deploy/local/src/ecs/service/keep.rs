@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Service, ServiceState, groups::Groups, retry, stop::stop};
+use super::{Service, ServiceState, groups::Groups, retry, stop::stop, zones};
 use crate::{
     Shared,
     config::Provider,
@@ -54,10 +54,12 @@ impl Service {
         let desired = state.desired.min(self.config.max) as usize;
         let standing = groups.standing(desired, state);
         let step = standing.step();
-        stop(&groups, step, state, now);
+        let stopped = stop(&groups, step, state, now);
+        state.events.stopped(&self.name, &stopped);
         let running: Vec<Provider> =
             groups.current.iter().filter_map(|task| task.place.provider).collect();
-        self.start(step.start, running, state, shared);
+        let zones = groups.current.iter().map(|task| task.place.zone.as_str()).collect();
+        self.start(step.start, (running, zones), state, shared);
         let mut older = state.deployments.split_off(1);
         older.retain(|deployment| {
             let of_it = |task: &&Arc<Task>| task.origin.deployment.as_ref() == Some(&deployment.id);
@@ -70,21 +72,34 @@ impl Service {
             primary.completed = true;
             primary.updated = SystemTime::now();
         }
+        let count = standing.current_healthy;
+        let steady = primary.completed && standing.current == count && count == standing.desired;
+        if steady && !state.steady {
+            state.events.steady(&self.name);
+        }
+        state.steady = steady;
         wanted.iter().filter_map(|task| task.protected_until(now)).map(|(until, _)| until).min()
     }
 
     fn start(
         self: &Arc<Self>,
         count: usize,
-        mut running: Vec<Provider>,
+        // On which providers and in which zones tasks run.
+        (mut providers, mut zones): (Vec<Provider>, Vec<&str>),
         state: &mut ServiceState,
         shared: &Arc<Shared>,
     ) {
         let deployment = state.deployments[0].clone();
+        let down = shared.faults.zones_down();
+        let mut started = Vec::with_capacity(count);
         for _ in 0..count {
-            let provider = strategy::next(&deployment.strategy, &running);
-            running.extend(provider);
-            let zone = self.zones[state.launched % self.zones.len()].clone();
+            let Some(zone) = zones::next(&self.zones, &zones, &down) else {
+                state.events.no_capacity(&self.name);
+                break;
+            };
+            zones.push(zone);
+            let provider = strategy::next(&deployment.strategy, &providers);
+            providers.extend(provider);
             let origin = Origin {
                 cluster_arn: self.cluster_arn.clone(),
                 group: format!("service:{}", self.name),
@@ -96,14 +111,15 @@ impl Service {
                 &self.task_arn_prefix,
                 deployment.definition.clone(),
                 origin,
-                Place { zone, provider },
+                Place { zone: zone.clone(), provider },
                 (self.topic.clone(), self.changed.clone()),
             ));
-            state.launched += 1;
             state.tasks.push(task.clone());
+            started.push(task.clone());
             let delay = retry::delay(state.failures, |nominal| shared.scale.shrink(nominal));
             shared.work.spawn(live(shared.clone(), self.clone(), task, delay));
         }
+        state.events.started(&self.name, &started);
     }
 
     /// Notes the end of a task.

@@ -17,25 +17,33 @@ use crate::{
 /// Stop code of a task that its service no longer wants.
 const SCHEDULER: &str = "ServiceSchedulerInitiated";
 
-/// Stops what the step says, but for what is protected.
-pub(super) fn stop(groups: &Groups, step: Step, state: &ServiceState, now: Instant) {
+/// Stops what the step says, but for what is protected. Returns what it stopped.
+pub(super) fn stop(
+    groups: &Groups,
+    step: Step,
+    state: &ServiceState,
+    now: Instant,
+) -> Vec<Arc<Task>> {
     let newest = &state.deployments[0];
     let spared = |task: &&Arc<Task>| task.protected_until(now).is_none();
     let unprotected =
         |tasks: &[Arc<Task>]| tasks.iter().filter(spared).cloned().collect::<Vec<_>>();
     let scaled_in = victims(&unprotected(&groups.current), step.surplus, &newest.strategy);
-    for task in scaled_in {
+    for task in &scaled_in {
         let reason = format!("Scaling activity initiated by (deployment {})", newest.id);
         task.stop(SCHEDULER, &reason);
     }
     let retired = victims(&unprotected(&groups.old_healthy), step.retire, &[]);
-    for task in unprotected(&groups.old_pending).into_iter().chain(retired) {
+    let retired: Vec<_> = unprotected(&groups.old_pending).into_iter().chain(retired).collect();
+    for task in &retired {
         let by = task.origin.deployment.as_deref().unwrap_or_default();
         task.stop(SCHEDULER, &format!("Scaling activity initiated by (deployment {by})"));
     }
-    for task in groups.unhealthy.iter().take(step.replace) {
+    let ill: Vec<_> = groups.unhealthy.iter().take(step.replace).cloned().collect();
+    for task in &ill {
         task.stop(SCHEDULER, "Task failed container health checks");
     }
+    scaled_in.into_iter().chain(retired).chain(ill).collect()
 }
 
 /// Chooses `count` tasks to stop: those that do not run yet first, then of the provider that has most above its share, and
