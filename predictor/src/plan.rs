@@ -7,6 +7,7 @@
 pub mod erlang;
 
 mod basis;
+mod event;
 mod hold;
 mod knative;
 mod lambda_only;
@@ -19,6 +20,7 @@ mod target_tracking;
 
 pub use self::{
     basis::{Basis, utc, words},
+    event::Event,
     knative::Knative,
     lambda_only::LambdaOnly,
     newsvendor::Newsvendor,
@@ -70,7 +72,7 @@ pub struct Inputs<'a> {
     pub now_us: u64,
     /// What was asked of the service until now.
     pub history: &'a History,
-    /// Requests that containers were asked to serve first, since the last look.
+    /// Requests that containers were asked to serve first, since the last look; not a number when that is not known.
     pub asked: f64,
     /// How long those have taken on average, in microseconds.
     pub mean_service_us: f64,
@@ -213,6 +215,8 @@ pub enum Why {
     Panic,
     /// The forecast asks for it.
     Forecast,
+    /// What was announced asks for it.
+    Event,
     /// More would be taken back if starting it again cost nothing.
     Held,
     /// Less will be needed, but is not yet.
@@ -233,6 +237,7 @@ impl fmt::Display for Why {
             Self::TooIdle => "below the target",
             Self::Panic => "panic",
             Self::Forecast => "forecast",
+            Self::Event => "event",
             Self::Held => "held",
             Self::Needed => "needed now",
             Self::Least => "at the least",

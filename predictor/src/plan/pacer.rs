@@ -19,6 +19,7 @@ use super::{
     Inputs, Plan, Planner, Shape, Why,
     basis::{Basis, Seen},
     erlang,
+    event::{self, Event},
     hold::Hold,
 };
 
@@ -49,6 +50,7 @@ pub trait Sight {
 pub struct Pacer<S> {
     sight: S,
     hold: Hold,
+    events: Vec<Event>,
     /// What the last plan went by, with its tasks and the service it was for.
     seen: Option<(Seen, u32, Shape)>,
 }
@@ -63,7 +65,22 @@ struct Wanted {
 impl<S: Sight> Pacer<S> {
     /// Goes by what `sight` tells.
     pub fn new(sight: S) -> Self {
-        Self { sight, hold: Hold::default(), seen: None }
+        Self { sight, hold: Hold::default(), events: Vec::new(), seen: None }
+    }
+
+    /// Knows what was announced, from now on: these events and no others.
+    pub fn set_events(&mut self, events: Vec<Event>) {
+        self.events = events;
+    }
+
+    /// Learns what was asked for since the last look, unless an event had a part in it.
+    fn look(&mut self, inputs: &Inputs<'_>) {
+        let since_us = inputs.now_us.saturating_sub(self.every_us());
+        let mut inputs = *inputs;
+        if event::any(&self.events, since_us, inputs.now_us) {
+            inputs.asked = f64::NAN;
+        }
+        self.sight.look(&inputs);
     }
 
     /// Returns what the last plan went by; nothing before the first. [`words`](super::words) makes a sentence of it.
@@ -111,19 +128,20 @@ fn worthwhile(shape: &Shape, demands: &[(f64, f64)], times: f64) -> u32 {
 impl<S: Sight> Planner for Pacer<S> {
     fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
         let shape = inputs.shape;
-        self.sight.look(inputs);
-        let mut seen = Seen {
-            demands: self.sight.demands(inputs).unwrap_or_default(),
-            at_us: inputs.now_us.saturating_add(shape.start_us),
-            now: inputs.history.demand_over(60_000_000),
-            ..Seen::default()
-        };
+        self.look(inputs);
+        let at_us = inputs.now_us.saturating_add(shape.start_us);
+        let mut demands = self.sight.demands(inputs).unwrap_or_default();
+        let event = event::apply(&self.events, at_us, inputs.mean_service_us, &mut demands);
+        let mut seen =
+            Seen { demands, at_us, now: inputs.history.demand_over(60_000_000), ..Seen::default() };
         let wanted = Wanted::of(shape, previous.tasks, &seen);
         let hold_us = shape.paid_start_us.max(shape.least_paid_us);
         let held = self.hold.held(inputs.now_us, wanted.tasks, previous.tasks, hold_us);
         (seen.would_do, seen.until_us) = (wanted.tasks, self.hold.until_us(hold_us));
         let plan = if wanted.tasks < held {
             Plan::tasks(held, Why::Held)
+        } else if event && wanted.why == Why::Forecast {
+            Plan::tasks(wanted.tasks, Why::Event)
         } else if wanted.why == Why::Forecast && wanted.tasks == previous.tasks {
             Plan::tasks(wanted.tasks, Why::Unchanged)
         } else {
@@ -146,6 +164,7 @@ impl<S: Sight> Planner for Pacer<S> {
 mod tests {
     use super::*;
     use crate::plan::History;
+    use policies::policy::Expect;
 
     const SECOND: u64 = 1_000_000;
 
@@ -185,7 +204,16 @@ mod tests {
 
     /// Plays `per_second` requests of a second each, by the second since the start; returns the plan of each look.
     fn played(shape: &Shape, seconds: u64, per_second: impl Fn(u64) -> f64) -> Vec<Plan> {
-        let mut planner = Pacer::new(Forecasts::new(shape));
+        played_by(&mut Pacer::new(Forecasts::new(shape)), shape, seconds, per_second)
+    }
+
+    /// The same by a planner that is there.
+    fn played_by(
+        planner: &mut Pacer<Forecasts>,
+        shape: &Shape,
+        seconds: u64,
+        per_second: impl Fn(u64) -> f64,
+    ) -> Vec<Plan> {
         let mut history = History::new(LOOK_S * SECOND, 360);
         let mut plan = Plan::tasks(1, Why::Fixed);
         let mut plans = Vec::new();
@@ -252,6 +280,43 @@ mod tests {
         let words = crate::plan::words(&plan, Some(&basis), crate::plan::utc);
         assert!(words.starts_with(&format!("{} tasks: demand p", plan.tasks)), "{words}");
         assert!(words.ends_with(" busy slots at 01:01, break-even 25 %"), "{words}");
+    }
+
+    /// Plays three days and six hours of a hundred requests in ten seconds, four times as many during the last hour of the
+    /// second day, of which the planner is told as `expect`; returns the tasks at a second from the event's begin.
+    fn with_event(expect: Expect) -> impl Fn(i64) -> u32 {
+        let from_s = 47 * 3600;
+        let shape = shape();
+        let mut planner = Pacer::new(Forecasts::new(&shape));
+        let (from_us, until_us) = (from_s * SECOND, (from_s + 3600) * SECOND);
+        planner.set_events(vec![Event { from_us, until_us, expect }]);
+        let crowd =
+            |second: u64| if (from_s..from_s + 3600).contains(&second) { 40.0 } else { 10.0 };
+        let plans = played_by(&mut planner, &shape, 78 * 3600, crowd);
+        move |second| plans[((from_s as i64 + second) / 10 - 1) as usize].tasks
+    }
+
+    #[test]
+    fn tasks_rise_one_start_before_an_event_and_fall_after_it() {
+        for expect in [Expect::Times(4.0), Expect::PerSecond(40.0)] {
+            let tasks = with_event(expect);
+            let shape = shape();
+            let [quiet, crowded] =
+                [10.0, 40.0].map(|demand| worthwhile(&shape, &[(demand, 1.0)], 1.0));
+            let close = |tasks: u32, wanted: u32| tasks.abs_diff(wanted) <= 2;
+            // A start takes 80 s.
+            assert!(close(tasks(-90), quiet), "{} before", tasks(-90));
+            for second in [-80, 0, 1800, 3500] {
+                assert!(close(tasks(second), crowded), "{} at {second}", tasks(second));
+            }
+            // It is over; a minute for what was asked last, a minute for what a start is paid for.
+            assert!(close(tasks(3600 + 180), quiet), "{} after", tasks(3600 + 180));
+            // The same hour of the day after is not taken for another.
+            for second in [-600, 0, 1800] {
+                let after = tasks(86_400 + second);
+                assert!(close(after, quiet), "{after} a day later at {second}");
+            }
+        }
     }
 
     #[test]

@@ -58,9 +58,11 @@ impl Sight for Forecasts {
         let turn = self.looks % LOOKS;
         self.looks += 1;
         if turn < self.phases.len() && self.asked.len() == LOOKS {
-            let count = self.asked.iter().sum::<f64>().round() as u64;
+            let count = self.asked.iter().sum::<f64>();
+            // A minute of which a part is not known is not known.
+            let count = count.is_finite().then(|| count.round() as u64);
             let now_s = inputs.now_us / 1_000_000;
-            self.phases[turn].observe(now_s.saturating_sub(STEP_S), Some(count));
+            self.phases[turn].observe(now_s.saturating_sub(STEP_S), count);
             self.newest = Some((turn, now_s));
         }
     }
