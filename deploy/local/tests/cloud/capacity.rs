@@ -45,6 +45,65 @@ async fn tasks_are_spread_over_capacity_providers_and_say_so() {
 }
 
 #[tokio::test]
+async fn count_and_strategy_change_together_with_a_new_deployment() {
+    let cloud = with_service(mostly_spot(2, "http")).await;
+    let old = runs(&cloud, 2).await;
+    let change = json!({
+        "desiredCount": 3, "forceNewDeployment": true,
+        "capacityProviderStrategy": [
+            { "capacityProvider": "FARGATE", "base": 2, "weight": 1 },
+            { "capacityProvider": "FARGATE_SPOT", "weight": 3 },
+        ],
+    });
+    let service = update(&cloud, change).await;
+    assert_eq!(
+        (&service["desiredCount"], service["deployments"].as_array().unwrap().len()),
+        (&json!(3), 2)
+    );
+    let tasks = until("three others run", async || {
+        let tasks = running(&cloud);
+        let none_is_old = tasks.iter().all(|task| old.iter().all(|other| other.arn != task.arn));
+        (tasks.len() == 3 && none_is_old).then_some(tasks)
+    })
+    .await;
+    let mut providers: Vec<_> = tasks.iter().filter_map(|task| task.provider).collect();
+    providers.sort_unstable();
+    assert_eq!(providers, ["FARGATE", "FARGATE", "FARGATE_SPOT"]);
+    for task in &old {
+        over(&cloud, &task.arn).await;
+    }
+    // The count alone makes no deployment: the tasks there are stay.
+    let service = update(&cloud, json!({ "desiredCount": 2 })).await;
+    let made_by = describe(&cloud, &tasks[0].arn).await["startedBy"].clone();
+    assert_eq!(service["deployments"][0]["id"], made_by, "the deployment is the same");
+    let left = runs(&cloud, 2).await;
+    assert!(left.iter().all(|task| tasks.iter().any(|other| other.arn == task.arn)), "{left:?}");
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn scale_in_waits_while_all_are_protected() {
+    let cloud = with_service(Service { desired: 2, ..service(&["http"]) }).await;
+    let tasks = runs(&cloud, 2).await;
+    for task in &tasks {
+        protect(&cloud, &task.arn, Some(2880)).await;
+    }
+    update(&cloud, json!({ "desiredCount": 1 })).await;
+    // A new task is started and stopped beside them: the service has looked, and left them alone.
+    update(&cloud, json!({ "desiredCount": 3 })).await;
+    runs(&cloud, 3).await;
+    update(&cloud, json!({ "desiredCount": 1 })).await;
+    let left = runs(&cloud, 2).await;
+    assert!(left.iter().all(|task| tasks.iter().any(|other| other.arn == task.arn)), "{left:?}");
+    let ask = json!({ "cluster": "prod", "services": ["web"] });
+    let shown = ecs(&cloud, "DescribeServices", ask).await.json()["services"][0].clone();
+    assert_eq!((&shown["desiredCount"], &shown["runningCount"]), (&json!(1), &json!(2)));
+    protect(&cloud, &tasks[0].arn, None).await;
+    assert_eq!(runs(&cloud, 1).await[0].arn, tasks[1].arn);
+    cloud.stop().await;
+}
+
+#[tokio::test]
 async fn an_interrupted_spot_task_has_notice_sigterm_and_a_successor() {
     // It ignores SIGTERM, so that the notice can be seen while it lives.
     let cloud = with_service(mostly_spot(2, "http-stubborn")).await;
