@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{Shared, autoscaling, clock, ecs, signature, sqs};
+use crate::{Shared, autoscaling, clock, cloudwatch, dynamodb, ecs, signature, sqs};
 
 /// Largest request: a hundred ARNs are 15 KB, a task definition at most 64 KB.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -26,12 +26,20 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// The name that the service's older query protocol had for it, where SDKs still look for that.
     pub(crate) query_code: Option<&'static str>,
+    /// What its body holds beside the message.
+    pub(crate) extra: Option<(&'static str, Value)>,
 }
 
 impl Refusal {
     /// The caller's fault, as most are.
     pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind, message: message.into(), query_code: None }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            kind,
+            message: message.into(),
+            query_code: None,
+            extra: None,
+        }
     }
 
     /// A parameter is wrong.
@@ -53,6 +61,7 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service {
     Autoscaling,
+    Dynamodb,
     Ecs,
     Sqs,
 }
@@ -62,6 +71,8 @@ impl Service {
     fn of(target: &str) -> Self {
         if target.starts_with(autoscaling::api::TARGET_PREFIX) {
             Self::Autoscaling
+        } else if target.starts_with(dynamodb::api::TARGET_PREFIX) {
+            Self::Dynamodb
         } else if target.starts_with(sqs::api::TARGET_PREFIX) {
             Self::Sqs
         } else {
@@ -74,13 +85,21 @@ impl Service {
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok());
     let target = target.unwrap_or_default().to_owned();
+    if let Some(operation) = target.strip_prefix(cloudwatch::api::TARGET_PREFIX) {
+        let wire = cloudwatch::api::Wire::Json;
+        return cloudwatch::api::respond(&shared, operation, wire, request).await;
+    }
     let service = Service::of(&target);
     let answer = answer(&shared, service, &target, request).await;
     let query_code = answer.as_ref().err().and_then(|refusal| refusal.query_code);
     let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err(refusal) => {
-            (refusal.status, json!({ "__type": refusal.kind, "message": refusal.message }))
+            let mut body = json!({ "__type": refusal.kind, "message": refusal.message });
+            if let Some((name, value)) = refusal.extra {
+                body[name] = value;
+            }
+            (refusal.status, body)
         }
     };
     let mut response = (status, body.to_string()).into_response();
@@ -89,7 +108,7 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
         CONTENT_TYPE,
         HeaderValue::from_static(match service {
             Service::Autoscaling | Service::Ecs => "application/x-amz-json-1.1",
-            Service::Sqs => "application/x-amz-json-1.0",
+            Service::Dynamodb | Service::Sqs => "application/x-amz-json-1.0",
         }),
     );
     if let Ok(id) = HeaderValue::from_str(&clock::request_id()) {
@@ -109,16 +128,21 @@ async fn answer(
 ) -> Result<Value, Refusal> {
     match service {
         Service::Autoscaling => autoscaling::api::admit(shared).await?,
+        Service::Dynamodb => dynamodb::api::admit(shared).await?,
         Service::Ecs => ecs::api::admit(shared, target).await?,
         Service::Sqs => {}
     }
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX).await;
-    let body = body.map_err(|_| {
-        Refusal::parameter(format!("the request is above {REQUEST_BYTES_MAX} bytes"))
-    })?;
+    let bytes_max = match service {
+        Service::Dynamodb => dynamodb::api::REQUEST_BYTES_MAX,
+        _ => REQUEST_BYTES_MAX,
+    };
+    let body = axum::body::to_bytes(body, bytes_max).await;
+    let body =
+        body.map_err(|_| Refusal::parameter(format!("the request is above {bytes_max} bytes")))?;
     let name = match service {
         Service::Autoscaling => "application-autoscaling",
+        Service::Dynamodb => "dynamodb",
         Service::Ecs => "ecs",
         Service::Sqs => "sqs",
     };
@@ -130,6 +154,7 @@ async fn answer(
     )?;
     match service {
         Service::Autoscaling => autoscaling::api::answer(shared, target, &body),
+        Service::Dynamodb => dynamodb::api::answer(shared, target, &body),
         Service::Ecs => ecs::api::answer(shared, target, &body),
         Service::Sqs => sqs::api::answer(shared, target, &body).await,
     }

@@ -36,6 +36,20 @@ pub(crate) fn timestamp(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
+/// `Sat, 21 Nov 2026 01:16:14 GMT`, as HTTP writes dates (RFC 9110, 5.6.7).
+pub(crate) fn http_date(at: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = epoch_ms(at) / 1000;
+    let (year, month, date) = date_of_day(seconds / 86_400);
+    // 1970-01-01 was a Thursday.
+    let day = DAYS[(seconds / 86_400 % 7) as usize];
+    let month = MONTHS[(month - 1) as usize];
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{day}, {date:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
 /// `2026/11/21`, as log streams begin.
 pub(crate) fn log_date(at: SystemTime) -> String {
     let (year, month, day) = date_of_day(epoch_ms(at) / 86_400_000);
@@ -127,6 +141,7 @@ mod tests {
         let at = parse_amz_date("20240229T235959Z").unwrap();
         assert_eq!(timestamp(at), "2024-02-29T23:59:59.000Z");
         assert_eq!(amz_date(at), "20240229T235959Z");
+        assert_eq!(http_date(at), "Thu, 29 Feb 2024 23:59:59 GMT");
         // 1,000,000,000 s was 2001-09-09T01:46:40Z.
         assert_eq!(
             timestamp(UNIX_EPOCH + Duration::from_secs(1_000_000_000)),

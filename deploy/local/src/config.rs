@@ -7,13 +7,18 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod dynamodb;
 mod ecs;
 mod lambda;
+mod s3;
 mod sqs;
 
+pub use dynamodb::Table;
+pub(crate) use dynamodb::is_table_name;
 pub(crate) use ecs::strategy;
 pub use ecs::{CapacityProvider, Cluster, HealthCheck, Network, Provider, Service};
 pub use lambda::{Function, LogFormat};
+pub(crate) use s3::is_bucket_name;
 pub use sqs::Queue;
 
 /// Most functions, and most services, one local cloud runs: each may start processes.
@@ -48,6 +53,12 @@ pub struct Config {
     /// SQS queues by name.
     #[serde(default)]
     pub queues: BTreeMap<String, Queue>,
+    /// DynamoDB tables by name, which are there from the start.
+    #[serde(default)]
+    pub tables: BTreeMap<String, Table>,
+    /// Names of S3 buckets that are there from the start.
+    #[serde(default)]
+    pub buckets: Vec<String>,
 }
 
 fn default_region() -> String {
@@ -75,6 +86,8 @@ impl Config {
             functions: BTreeMap::new(),
             clusters: BTreeMap::new(),
             queues: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            buckets: Vec::new(),
         }
     }
 
@@ -139,6 +152,18 @@ impl Config {
             .unless(self.queues.len() <= ENTRIES_MAX, format!("queues: more than {ENTRIES_MAX}"));
         for (name, queue) in &self.queues {
             queue.check(name, &self.clusters, &mut problems);
+        }
+        for (what, entries) in [("tables", self.tables.len()), ("buckets", self.buckets.len())] {
+            problems.unless(entries <= ENTRIES_MAX, format!("{what}: more than {ENTRIES_MAX}"));
+        }
+        for (name, table) in &self.tables {
+            table.check(name, &mut problems);
+        }
+        for name in &self.buckets {
+            problems.unless(
+                is_bucket_name(name),
+                format!("buckets: a bucket's name has 3 to 63 lower-case letters, digits, - and ., not `{name}`"),
+            );
         }
         problems.none()
     }
@@ -232,7 +257,10 @@ mod tests {
     fn capacity_health_deployments_and_queues_are_checked() {
         let good = SMALL.replace("network: bridge", "capacity_providers: [{ provider: FARGATE, base: 1 }, { provider: FARGATE_SPOT, weight: 3 }], \
              health_check: { command: [CMD-SHELL, 'true'] }");
-        let good = format!("{good}queues:\n  tasks: {{ task_events_of: [prod] }}\n");
+        let good = format!(
+            "{good}queues:\n  tasks: {{ task_events_of: [prod] }}\n\
+             tables:\n  gateways: {{ hash: pk, range: sk }}\nbuckets: [history]\n"
+        );
         let web = Config::parse(&good).unwrap().clusters["prod"].services["web"].clone();
         assert_eq!(web.capacity_providers[1].provider, Provider::FargateSpot);
         assert_eq!(web.health_check.unwrap().interval, Duration::from_secs(30));
@@ -245,6 +273,9 @@ mod tests {
             ("vcpu: 0.25", "vcpu: 0.25, maximum_percent: 50", "maximum_percent: 50"),
             ("vcpu: 0.25", "vcpu: 0.25, maximum_percent: 100", "above minimum_healthy_percent"),
             ("task_events_of: [prod]", "task_events_of: [gone]", "there is no cluster `gone`"),
+            ("gateways: {", "g: {", "tables.g: a table's name"),
+            ("range: sk", "range: pk", "`pk` is both hash and range"),
+            ("[history]", "[History]", "not `History`"),
         ] {
             let error = Config::parse(&good.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(problem), "{problem} in {error}");

@@ -1,5 +1,6 @@
 //! An AWS-shaped cloud on loopback: Lambda and ECS with real processes, SQS for what ECS tells, Application Auto Scaling and
-//! EventBridge Scheduler for what is to happen to its services.
+//! EventBridge Scheduler for what is to happen to its services; and of DynamoDB, S3 and CloudWatch what a gateway
+//! remembers with.
 //!
 //! The gateway speaks only real AWS APIs; this is what it speaks them to in the demo, in tests and on a laptop. It does
 //! what AWS does as far as the gateway can see it (limits, lags, refusals, wordings), and nothing that the gateway does
@@ -34,11 +35,14 @@ mod bill;
 mod bucket;
 mod calls;
 mod clock;
+mod cloudwatch;
 pub mod config;
+mod dynamodb;
 mod ecs;
 pub mod faults;
 mod lambda;
 mod process;
+mod s3;
 mod scheduler;
 mod server;
 mod signature;
@@ -110,6 +114,9 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         sqs,
         autoscaling: autoscaling::Autoscaling::default(),
         scheduler: scheduler::Scheduler::default(),
+        dynamodb: dynamodb::Dynamo::new(&config),
+        s3: s3::S3::new(&config),
+        cloudwatch: cloudwatch::CloudWatch::default(),
         config,
         scale,
         faults: Faults::default(),
@@ -123,8 +130,10 @@ pub async fn start(config: Config, listen: SocketAddr, time_scale: f64) -> anyho
         .route("/", get(|| async { "pacer local: see /_local/state\n" }))
         .merge(lambda::api::routes())
         .merge(scheduler::api::routes())
+        .merge(cloudwatch::api::routes())
         .merge(admin::routes())
         .fallback(|| async { (StatusCode::NOT_FOUND, "the local cloud has no such path\n") })
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), s3::api::divert))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), calls::record))
         .with_state(shared.clone());
     let server = Server::bind(listen, router).await;
@@ -202,6 +211,9 @@ struct Shared {
     sqs: Sqs,
     autoscaling: autoscaling::Autoscaling,
     scheduler: scheduler::Scheduler,
+    dynamodb: dynamodb::Dynamo,
+    s3: s3::S3,
+    cloudwatch: cloudwatch::CloudWatch,
     /// Everything that runs, but the supervisors of processes.
     work: Tasks,
     /// Supervisors of processes, which outlive the work that needed them until the process has ended.

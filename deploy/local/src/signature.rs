@@ -17,8 +17,18 @@ pub const ACCESS_KEY_ID: &str = "local";
 pub const SECRET_ACCESS_KEY: &str = "local";
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// How far a request's clock may be from ours: five minutes, as most AWS services have it.
-const SKEW_MAX: Duration = Duration::from_mins(5);
+/// The service whose rules differ: the path is encoded once, and the body need not be signed.
+const S3: &str = "s3";
+/// What `x-amz-content-sha256` says of a body that is not signed (S3 API reference, "Signature calculations for the
+/// Authorization header", read 2026-11).
+pub(crate) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// The same, of a body in chunks with trailing headers.
+pub(crate) const UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+
+/// How far a request's clock may be from ours, in minutes: five, as most AWS services have it; fifteen for S3.
+fn skew_minutes_max(service: &str) -> u64 {
+    if service == S3 { 15 } else { 5 }
+}
 
 /// Why a request was refused; all are 403, with AWS's names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,24 +97,27 @@ pub(crate) fn verify(
     }
     // AWS's words, with the time it is there.
     let here = clock::amz_date(now);
-    if at + SKEW_MAX < now {
-        let least = clock::amz_date(now - SKEW_MAX);
+    let minutes = skew_minutes_max(service);
+    let skew_max = Duration::from_mins(minutes);
+    if at + skew_max < now {
+        let least = clock::amz_date(now - skew_max);
         return Err(Refusal::Skewed(format!(
-            "Signature expired: {date} is now earlier than {least} ({here} - 5 min.)"
+            "Signature expired: {date} is now earlier than {least} ({here} - {minutes} min.)"
         )));
     }
-    if now + SKEW_MAX < at {
-        let most = clock::amz_date(now + SKEW_MAX);
+    if now + skew_max < at {
+        let most = clock::amz_date(now + skew_max);
         return Err(Refusal::Skewed(format!(
-            "Signature not yet current: {date} is still later than {most} ({here} + 5 min.)"
+            "Signature not yet current: {date} is still later than {most} ({here} + {minutes} min.)"
         )));
     }
-    for needed in ["host", "x-amz-date"] {
+    let hashed = (service == S3).then_some("x-amz-content-sha256");
+    for needed in ["host", "x-amz-date"].into_iter().chain(hashed) {
         if !claim.signed_headers.split(';').any(|name| name == needed) {
             return mismatch(format!("`{needed}` must be among the SignedHeaders."));
         }
     }
-    let canonical = canonical_request(parts, body, claim.signed_headers);
+    let canonical = canonical_request(parts, body, claim.signed_headers, service);
     let scope = format!("{}/{region}/{service}/aws4_request", claim.scope_date);
     let to_sign =
         format!("{ALGORITHM}\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
@@ -155,9 +168,11 @@ impl<'a> Claim<'a> {
 }
 
 /// The canonical request of the specification.
-fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &str) -> String {
+fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &str, service: &str) -> String {
     // Every service but S3 encodes the path a second time: what was sent as %3A is signed as %253A.
-    let path = encode(parts.uri.path().as_bytes(), b"/");
+    let path = parts.uri.path();
+    let path = if service == S3 { decode(path) } else { path.as_bytes().to_vec() };
+    let path = encode(&path, b"/");
     let mut query: Vec<(String, String)> = (parts.uri.query().unwrap_or_default().split('&'))
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
@@ -181,11 +196,16 @@ fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &str) -> String
         let _ = writeln!(headers, "{name}:{}", values.join(","));
     }
     // A hash the client declares is what it signed; it must then be the body's, which makes it the same thing.
-    let hash = hex(&Sha256::digest(body));
+    // S3's clients may declare that they signed none.
+    let declared = text(&parts.headers, "x-amz-content-sha256").unwrap_or_default();
+    let hash = match declared {
+        UNSIGNED | UNSIGNED_TRAILER if service == S3 => declared.to_owned(),
+        _ => hex(&Sha256::digest(body)),
+    };
     format!("{}\n{path}\n{}\n{headers}\n{signed_headers}\n{hash}", parts.method, query.join("&"))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -195,7 +215,7 @@ fn mac(key: &[u8], message: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -203,7 +223,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters and `keep`.
-fn encode(bytes: &[u8], keep: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8], keep: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len()), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || keep.contains(byte) {
             text.push(char::from(*byte));
@@ -215,7 +235,7 @@ fn encode(bytes: &[u8], keep: &[u8]) -> String {
 }
 
 /// Undoes percent-encoding; what is not valid stays as it is.
-fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -272,6 +292,50 @@ mod tests {
     ) -> Result<(), &'static str> {
         verify(&request.into_parts().0, body, "eu-west-1", service, now)
             .map_err(|refusal| refusal.name())
+    }
+
+    #[test]
+    fn s3_encodes_the_path_once_and_may_leave_the_body_unsigned() {
+        use aws_sigv4::http_request::{
+            PayloadChecksumKind, PercentEncodingMode, UriPathNormalizationMode,
+        };
+
+        let now = SystemTime::now();
+        let identity = Credentials::new("local", "local", None, None, "test").into();
+        let signed = |uri: &str, body: SignableBody| {
+            let mut settings = SigningSettings::default();
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+            let params = aws_sigv4::sign::v4::SigningParams::builder()
+                .identity(&identity)
+                .region("eu-west-1")
+                .name("s3")
+                .time(now)
+                .settings(settings)
+                .build()
+                .unwrap()
+                .into();
+            let mut request = Request::post(uri).body(()).unwrap();
+            let signable = SignableRequest::new("POST", uri, std::iter::empty(), body).unwrap();
+            let (instructions, _) = sign(signable, &params).unwrap().into_parts();
+            instructions.apply_to_request_http1x(&mut request);
+            request.headers_mut().insert("host", "127.0.0.1:4566".parse().unwrap());
+            request
+        };
+        let uri = "http://127.0.0.1:4566/bucket/a%20b//c%3D1/../%C5%91?list-type=2&prefix=a%2F";
+        let minutes = |n| now + Duration::from_mins(n);
+        let whole = || signed(uri, SignableBody::Bytes(b"data"));
+        assert_eq!(check(whole(), b"data", "s3", minutes(14)), Ok(()));
+        assert_eq!(check(whole(), b"data", "s3", minutes(16)), Err("InvalidSignatureException"));
+        assert_eq!(check(whole(), b"atad", "s3", now), Err("InvalidSignatureException"));
+        for body in [SignableBody::UnsignedPayload, SignableBody::StreamingUnsignedPayloadTrailer] {
+            assert_eq!(check(signed(uri, body), b"anything", "s3", now), Ok(()));
+        }
+        let mut changed = signed(uri, SignableBody::UnsignedPayload);
+        let path = uri.replace("c%3D1", "c%3D2");
+        *changed.uri_mut() = path.parse().unwrap();
+        assert_eq!(check(changed, b"", "s3", now), Err("InvalidSignatureException"));
     }
 
     const PLAIN: &str = "http://127.0.0.1:4566/2015-03-31/functions/f/invocations";

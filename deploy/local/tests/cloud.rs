@@ -8,8 +8,12 @@ mod admin;
 mod autoscaling;
 #[path = "cloud/capacity.rs"]
 mod capacity;
+#[path = "cloud/cloudwatch.rs"]
+mod cloudwatch;
 #[path = "cloud/deployment.rs"]
 mod deployment;
+#[path = "cloud/dynamodb.rs"]
+mod dynamodb;
 #[path = "cloud/ecs.rs"]
 mod ecs;
 #[path = "cloud/ecs_calls.rs"]
@@ -18,6 +22,8 @@ mod ecs_calls;
 mod events;
 #[path = "cloud/lambda.rs"]
 mod lambda;
+#[path = "cloud/s3.rs"]
+mod s3;
 #[path = "cloud/scheduler.rs"]
 mod scheduler;
 #[path = "cloud/support.rs"]
