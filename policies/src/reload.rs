@@ -102,6 +102,8 @@ metrics: 127.0.0.1:2
 admin: off
 access_log: stdout
 limits: { connections: 5, buffered: 1MiB }
+state: s3://bucket/prod
+gateways: { table: pacer }
 ";
         insta::assert_snapshot!(check("", after), @"
         policy.yaml:3:9 region: cannot change while the gateway runs (`none` to `eu-west-1`); restart it, or take this change back
@@ -112,6 +114,8 @@ limits: { connections: 5, buffered: 1MiB }
         policy.yaml:8:13 access_log: cannot change while the gateway runs (`off` to `stdout`); restart it, or take this change back
         policy.yaml:9:24 limits.connections: cannot change while the gateway runs (`20000` to `5`); restart it, or take this change back
         policy.yaml:9:37 limits.buffered: cannot change while the gateway runs (`256MiB` to `1MiB`); restart it, or take this change back
+        policy.yaml:10:8 state: cannot change while the gateway runs (`none` to `s3://bucket/prod`); restart it, or take this change back
+        policy.yaml:11:11 gateways: cannot change while the gateway runs (`none` to `pacer, default`); restart it, or take this change back
         ");
         insta::assert_snapshot!(check("admin: off\n", ""), @"policy.yaml admin: cannot change while the gateway runs (`off` to `127.0.0.1:9900`); restart it, or take this change back");
     }
@@ -122,6 +126,7 @@ limits: { connections: 5, buffered: 1MiB }
 listen: { health: /up, trust_forwarded_from: [10.0.0.0/8], idle_timeout: 5s, drain: 1s }
 limits: { request_head: 8KiB, queue: 5, shutdown: 1s }
 defaults: { mode: off, timeouts: { total: 5m }, priority: high }
+events: [{ service: one, from: '2026-11-27T08:00Z', until: '2026-11-27T20:00Z', expect: 4x forecast }]
 ";
         assert_eq!(check("", after), "");
     }

@@ -1,5 +1,7 @@
 //! Policies in, problems or a resolved policy out. What people read is pinned word by word.
 
+mod act;
+
 use std::time::Duration;
 
 use super::{MemorySource, load};
@@ -72,41 +74,30 @@ routes:
 fn what_is_not_built_yet_is_refused_at_its_place() {
     insta::assert_snapshot!(problems("
 version: 1
-state: /var/lib/pacer
 tls: { cert: a }
 listen: { tls: on }
-defaults: { mode: act, canary: 1% }
+defaults: { canary: 1% }
 services:
   one:
     lambda:
       function: f:live
       event: alb
       invoke: stream
-      warm_pool: { min: 0 }
       assume_role: r
     container:
       ecs: { cluster: c, service: s, port: 80 }
       requests_per_task: 1
-      tasks: { min: 0 }
-      scale_by: desired-count
     budget: { month: $3000 }
 routes:
   - { match: {}, service: one, rewrite: x, rate_limit: 1 }
-events: []
 "), @"
-    policy.yaml:3:1 state: not yet supported; remove it
-    policy.yaml:4:1 tls: not yet supported; remove it
-    policy.yaml:5:11 listen.tls: not yet supported; remove it
-    policy.yaml:6:19 defaults.mode: `act` is not yet supported; write `observe`
-    policy.yaml:6:24 defaults.canary: not yet supported; remove it
-    policy.yaml:13:7 services.one.lambda.warm_pool: not yet supported; remove it
-    policy.yaml:14:7 services.one.lambda.assume_role: not yet supported; remove it
-    policy.yaml:18:7 services.one.container.tasks: not yet supported; remove it
-    policy.yaml:19:7 services.one.container.scale_by: not yet supported; remove it
-    policy.yaml:20:5 services.one.budget: not yet supported; remove it
-    policy.yaml:22:32 routes[0].rewrite: not yet supported; remove it
-    policy.yaml:22:44 routes[0].rate_limit: not yet supported; remove it
-    policy.yaml:23:1 events: not yet supported; remove it
+    policy.yaml:3:1 tls: not yet supported; remove it
+    policy.yaml:4:11 listen.tls: not yet supported; remove it
+    policy.yaml:5:13 defaults.canary: not yet supported; remove it
+    policy.yaml:12:7 services.one.lambda.assume_role: not yet supported; remove it
+    policy.yaml:16:5 services.one.budget: not yet supported; remove it
+    policy.yaml:18:32 routes[0].rewrite: not yet supported; remove it
+    policy.yaml:18:44 routes[0].rate_limit: not yet supported; remove it
     ");
 }
 

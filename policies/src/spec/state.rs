@@ -75,27 +75,27 @@ fn bucket_name(name: &str) -> Result<(), &'static str> {
     };
     let bytes = name.as_bytes();
     if !(3..=63).contains(&bytes.len()) {
-        return Err("it has 3 to 63 characters");
+        return Err("names have 3 to 63 characters");
     }
     let plain = |byte: &u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')
     };
     if !bytes.iter().all(plain) {
-        return Err("it is made of a-z, 0-9, `.` and `-`");
+        return Err("names are made of a-z, 0-9, `.` and `-`");
     }
     if !outer(bytes.first()) || !outer(bytes.last()) {
-        return Err("it begins and ends with a letter or a digit");
+        return Err("names begin and end with a letter or a digit");
     }
     if name.contains("..") {
         return Err("no two `.` stand side by side");
     }
     if name.parse::<std::net::Ipv4Addr>().is_ok() {
-        return Err("it does not look like an IP address");
+        return Err("names do not look like IP addresses");
     }
     if RESERVED_STARTS.iter().any(|start| name.starts_with(start))
         || RESERVED_ENDS.iter().any(|end| name.ends_with(end))
     {
-        return Err("that beginning or end is reserved by S3");
+        return Err("this beginning or end is reserved by S3");
     }
     Ok(())
 }

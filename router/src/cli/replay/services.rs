@@ -219,9 +219,7 @@ fn stream_of(policy: &Policy, key: Key, service_time: Distribution) -> Stream {
     let route = policy.route(key.route).clone();
     // A class that is declared needs no learning; how long requests take is learned of them all the same.
     let belief = match route.class {
-        Some(_) if policy.service(route.service).mode.learns() => {
-            believed(&service_time)
-        }
+        Some(_) if policy.service(route.service).mode.learns() => believed(&service_time),
         _ => *priors(policy).of(key.route, key.size),
     };
     let objective_us = objective_us(route.objective);
