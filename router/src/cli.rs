@@ -4,6 +4,7 @@
 //! understood. What a command finds goes to standard output; errors and logs go to standard error.
 
 mod admin;
+mod backfill;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -52,6 +53,8 @@ enum Command {
     Replay(replay::Args),
     /// Tell what recorded load will be like next, or how well that would have been told.
     Forecast(forecast::Args),
+    /// Fill the history of a policy with what was asked before Pacer ran.
+    Backfill(backfill::Args),
     /// Run gateway, cloud, workload and load on this machine.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -83,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Iam(args) => iam::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Forecast(args) => forecast::run(&args),
+        Command::Backfill(args) => backfill::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "demo")]

@@ -31,7 +31,7 @@ use tokio::{
 
 pub(crate) use self::{
     batch::{Batch, Merge, Merged},
-    hour::{HOUR_S, REQUESTS_MAX, STEP_S, STEPS, Step},
+    hour::{HOUR_S, REQUESTS_MAX, STEP_S, Step},
     writer::Store,
 };
 use self::{

@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod backfill;
 mod container;
 mod credentials;
 mod demo;

@@ -4,10 +4,13 @@
 //! runs as one process has both), `operator` what a person needs who looks, publishes and scales. Whatever AWS lets be
 //! scoped is; an account that the policy does not name is `*` unless given.
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use policies::policy::{Discovery, Policy};
+use policies::policy::{Discovery, Policy, State};
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +91,12 @@ struct Names {
     tasks: Vec<String>,
     /// Where task state change events come from.
     queues: Vec<String>,
+    /// Where history is kept, when it is in S3: the bucket, and the objects in it.
+    buckets: Vec<String>,
+    days: Vec<String>,
+    /// What history is filled from with `pacer backfill --cloudwatch`: AWS scopes it to nothing (Service Authorization
+    /// Reference, CloudWatch).
+    metrics: Vec<String>,
     /// An account is not known.
     any_account: bool,
 }
@@ -101,6 +110,9 @@ impl Names {
             services: all(),
             tasks: all(),
             queues: all(),
+            buckets: all(),
+            days: all(),
+            metrics: all(),
             any_account: true,
         }
     }
@@ -113,6 +125,13 @@ impl Names {
             _ => "aws",
         };
         let mut names = Self::default();
+        names.metrics.extend(policy.state.as_ref().map(|_| "*".to_owned()));
+        if let Some(State::S3 { bucket, prefix }) = &policy.state {
+            let slash = if prefix.is_empty() { "" } else { "/" };
+            let bucket = format!("arn:{partition}:s3:::{bucket}");
+            names.days.push(format!("{bucket}/{prefix}{slash}history/*"));
+            names.buckets.push(bucket);
+        }
         let mut account = |named: Option<&str>| {
             let account = named.or(account).unwrap_or("*").to_owned();
             names.any_account |= account == "*";
@@ -206,6 +225,10 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
         read["Resource"] = "*".into();
         Some(read)
     };
+    // Of the whole bucket: a condition on `s3:prefix` would make an object that is not there yet one that is denied, since
+    // reading it names no prefix (S3 User Guide, GetObject).
+    let list_history = || statement("ListHistory", &["s3:ListBucket"], &names.buckets);
+    let history = || statement("History", &["s3:GetObject", "s3:PutObject"], &names.days);
     let statements = match role {
         Role::Serve => {
             // InvokeWithResponseStream asks for the same permission (Lambda API reference).
@@ -219,6 +242,8 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
             statement("TaskEvents", &["sqs:DeleteMessage", "sqs:ReceiveMessage"], &names.queues),
             statement("ReadFunctions", &READS, &names.whole_functions()),
             read_account(),
+            list_history(),
+            history(),
         ],
         Role::Operator => vec![
             statement("Functions", &FUNCTION_OPERATIONS, &names.whole_functions()),
@@ -230,6 +255,9 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
                 &names.tasks,
             ),
             statement("Services", &["ecs:DescribeServices", "ecs:UpdateService"], &names.services),
+            list_history(),
+            history(),
+            statement("Backfill", &["cloudwatch:GetMetricData"], &names.metrics),
         ],
     };
     statements.into_iter().flatten().collect()
@@ -238,138 +266,4 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
 fn account(text: &str) -> Result<String, String> {
     let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_account.then(|| text.to_owned()).ok_or("expected twelve digits".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture;
-
-    fn check(role: Role, account: Option<&str>) -> String {
-        let ecs = "ecs: { cluster: prod, service: film, port: 80, events: 'https://sqs.eu-west-1.amazonaws.com/123456789012/tasks' }";
-        let text = fixture::POLICY
-            .replace("upstreams: [\"http://127.0.0.1:9000\"]", ecs)
-            .replace("service: film, port", "service: films, port");
-        let names = Names::of(&fixture::policy(&text), account);
-        format!("{:#}", Value::from(statements(role, &names)))
-    }
-
-    #[test]
-    fn traffic_may_invoke_the_functions_of_the_policy_and_nothing_else() {
-        insta::assert_snapshot!(check(Role::Serve, Some("123456789012")), @r#"
-        [
-          {
-            "Action": [
-              "lambda:InvokeFunction"
-            ],
-            "Effect": "Allow",
-            "Resource": [
-              "arn:aws:lambda:eu-west-1:123456789012:function:film:live"
-            ],
-            "Sid": "Invoke"
-          }
-        ]
-        "#);
-    }
-
-    #[test]
-    fn control_reads() {
-        insta::assert_snapshot!(check(Role::Control, None), @r#"
-        [
-          {
-            "Action": [
-              "ecs:ListTasks"
-            ],
-            "Condition": {
-              "ArnEquals": {
-                "ecs:cluster": [
-                  "arn:aws:ecs:eu-west-1:*:cluster/prod"
-                ]
-              }
-            },
-            "Effect": "Allow",
-            "Resource": "*",
-            "Sid": "ListTasks"
-          },
-          {
-            "Action": [
-              "ecs:DescribeTasks"
-            ],
-            "Effect": "Allow",
-            "Resource": [
-              "arn:aws:ecs:eu-west-1:*:task/prod/*"
-            ],
-            "Sid": "DescribeTasks"
-          },
-          {
-            "Action": [
-              "ecs:DescribeServices"
-            ],
-            "Effect": "Allow",
-            "Resource": [
-              "arn:aws:ecs:eu-west-1:*:service/prod/films"
-            ],
-            "Sid": "DescribeServices"
-          },
-          {
-            "Action": [
-              "sqs:DeleteMessage",
-              "sqs:ReceiveMessage"
-            ],
-            "Effect": "Allow",
-            "Resource": [
-              "arn:aws:sqs:eu-west-1:123456789012:tasks"
-            ],
-            "Sid": "TaskEvents"
-          },
-          {
-            "Action": [
-              "lambda:GetAlias",
-              "lambda:GetFunctionConcurrency",
-              "lambda:GetFunctionConfiguration",
-              "lambda:GetProvisionedConcurrencyConfig"
-            ],
-            "Effect": "Allow",
-            "Resource": [
-              "arn:aws:lambda:eu-west-1:*:function:film",
-              "arn:aws:lambda:eu-west-1:*:function:film:*"
-            ],
-            "Sid": "ReadFunctions"
-          },
-          {
-            "Action": [
-              "lambda:GetAccountSettings"
-            ],
-            "Effect": "Allow",
-            "Resource": "*",
-            "Sid": "ReadAccount"
-          }
-        ]
-        "#);
-    }
-
-    #[test]
-    fn an_operator_publishes_and_scales() {
-        let text = check(Role::Operator, Some("123456789012"));
-        for part in [
-            "lambda:PublishVersion",
-            "ecs:UpdateService",
-            "\"arn:aws:lambda:eu-west-1:123456789012:function:film:*\"",
-            "\"arn:aws:lambda:eu-west-1:123456789012:function:film\"",
-        ] {
-            assert!(text.contains(part), "no {part} in {text}");
-        }
-    }
-
-    #[test]
-    fn arns_and_partitions_are_kept() {
-        let arn = "arn:aws-cn:lambda:cn-north-1:123456789012:function:film";
-        let text = fixture::POLICY
-            .replace("eu-west-1", "cn-north-1")
-            .replace("function: film:live", &format!("function: '{arn}:live'"));
-        let names = Names::of(&fixture::policy(&text), None);
-        assert_eq!(names.functions, [format!("{arn}:live")]);
-        assert!(!names.any_account);
-        assert_eq!(names.whole_functions(), [arn.to_owned(), format!("{arn}:*")]);
-    }
 }

@@ -5,6 +5,9 @@
 //! overwritten. Where a service ignores conditions, two gateways that write in the same second may lose one's last steps.
 //! Nothing is deleted here: a lifecycle rule of the bucket does that, without a permission for Pacer to delete.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt::Display, ops::RangeInclusive};
 
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};

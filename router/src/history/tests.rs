@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{
     directory::{Directory, FILE, Failure},
-    hour::BYTES_MAX,
+    hour::{BYTES_MAX, STEPS},
     *,
 };
 
@@ -130,7 +130,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn what_is_no_history_is_set_aside_and_told() {
-    for foreign in [&b"timestamp,count\n1,2\n"[..], &[0; 100_000], &[0xff; 7]] {
+    for foreign in [&b"timestamp,count\n1,2\n"[..], &[0; 10_000], &[0xff; 7]] {
         let folder = folder();
         std::fs::write(folder.path().join(FILE), foreign).unwrap();
         let (mut history, loaded) = open(folder.path()).await;

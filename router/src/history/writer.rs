@@ -286,7 +286,8 @@ impl Writer {
         let now = now_s();
         let load = self.store.load(first_hour(now, DAYS), now / HOUR_S);
         let result = timeout(LOAD_MAX, load).await.unwrap_or_else(|_| {
-            Err(format!("it could not be read within {} s", LOAD_MAX.as_secs()))
+            let (name, seconds) = (self.store.name(), LOAD_MAX.as_secs());
+            Err(format!("{name} could not be read within {seconds} s"))
         });
         let loaded = result?;
         for note in &loaded.notes {
