@@ -215,6 +215,8 @@ pub enum Why {
     Panic,
     /// The forecast asks for it.
     Forecast,
+    /// More comes than was forecast.
+    Burst,
     /// What was announced asks for it.
     Event,
     /// More would be taken back if starting it again cost nothing.
@@ -237,6 +239,7 @@ impl fmt::Display for Why {
             Self::TooIdle => "below the target",
             Self::Panic => "panic",
             Self::Forecast => "forecast",
+            Self::Burst => "burst",
             Self::Event => "event",
             Self::Held => "held",
             Self::Needed => "needed now",

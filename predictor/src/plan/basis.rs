@@ -152,6 +152,7 @@ pub fn words(plan: &Plan, basis: Option<&Basis>, clock: impl Fn(u64) -> String) 
             basis.would_do,
             clock(basis.until_us),
         ),
+        Why::Burst => write!(text, "burst: {now} busy slots, more than was forecast; "),
         Why::Event => write!(text, "event: "),
         Why::Needed => write!(text, "needed now for {now} busy slots; "),
         Why::Least => write!(text, "at the least of {tasks} (tasks.min); "),
@@ -252,6 +253,13 @@ mod tests {
                 7,
                 Why::Event,
                 "7 tasks: event: demand p89 = 28 busy slots at 14:32, break-even 48 %".to_owned(),
+            ),
+            (
+                7,
+                Why::Burst,
+                "7 tasks: burst: 19 busy slots, more than was forecast; demand p89 = 28 busy slots at 14:32, \
+                 break-even 48 %"
+                    .to_owned(),
             ),
             (7, Why::Needed, format!("7 tasks: needed now for 19 busy slots; {ahead}")),
             (2, Why::Least, format!("2 tasks: at the least of 2 (tasks.min); {ahead}")),

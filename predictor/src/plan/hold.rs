@@ -13,8 +13,12 @@ impl Hold {
     /// Learns that `wanted` tasks are wanted at `now_us`; returns the most that was within the last `for_us`, of those
     /// `asked` for.
     pub(super) fn held(&mut self, now_us: u64, wanted: u32, asked: u32, for_us: u64) -> u32 {
-        while self.wanted.front().is_some_and(|(at, _)| at + for_us < now_us) {
+        while self.wanted.front().is_some_and(|(at, _)| at.saturating_add(for_us) < now_us) {
             self.wanted.pop_front();
+        }
+        // A clock that is set back must not have it hold until the time that was.
+        while self.wanted.back().is_some_and(|(at, _)| now_us < *at) {
+            self.wanted.pop_back();
         }
         while self.wanted.back().is_some_and(|(_, tasks)| *tasks <= wanted) {
             self.wanted.pop_back();
@@ -42,5 +46,12 @@ mod tests {
         assert_eq!(hold.held(100, 1, 9, 100), 5);
         assert_eq!(hold.held(101, 1, 9, 100), 3);
         assert_eq!(hold.held(121, 1, 9, 100), 1);
+    }
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_until_then() {
+        let mut hold = Hold::default();
+        assert_eq!(hold.held(1_000, 9, 9, 100), 9);
+        assert_eq!(hold.held(500, 2, 9, 100), 2);
+        assert_eq!(hold.held(u64::MAX, 1, 9, u64::MAX), 2);
     }
 }

@@ -70,7 +70,7 @@ impl Sight for Forecasts {
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands> {
         let (turn, ended_s) = self.newest?;
         // The minute in whose middle a task could serve. Steps are told by their begin, from that of the last one learned.
-        let serves_s = (inputs.now_us + inputs.shape.start_us) / 1_000_000;
+        let serves_s = inputs.now_us.saturating_add(inputs.shape.start_us) / 1_000_000;
         let ahead_s = (serves_s + STEP_S / 2).saturating_sub(ended_s).max(STEP_S);
         let forecast = self.phases[turn].forecast(ahead_s);
         Some(demands(&forecast, inputs.mean_service_us / 1e6))
@@ -107,9 +107,13 @@ impl Sight for Truth {
     fn look(&mut self, _: &Inputs<'_>) {}
 
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands> {
-        let from_us = inputs.now_us + inputs.shape.start_us;
-        let demand = inputs.truth?.demand(from_us, from_us + STEP_S * 1_000_000);
+        let from_us = inputs.now_us.saturating_add(inputs.shape.start_us);
+        let demand = inputs.truth?.demand(from_us, from_us.saturating_add(STEP_S * 1_000_000));
         Some(vec![(demand, 1.0)])
+    }
+
+    fn may_err(&self) -> bool {
+        false
     }
 
     fn planner(&self) -> &'static str {
