@@ -180,13 +180,26 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Returns the lane that would have taken the request had both been free, idle and whole: what it is asked of first.
+    /// `None` when neither could ever take it.
+    pub const fn home(&self) -> Option<Lane> {
+        match (
+            self.ruled_out.is_hard_for(Lane::Lambda),
+            self.ruled_out.is_hard_for(Lane::Container),
+        ) {
+            (false, false) => Some(self.class.home()),
+            (false, true) => Some(Lane::Lambda),
+            (true, false) => Some(Lane::Container),
+            (true, true) => None,
+        }
+    }
+
     /// Returns why the request is refused; `None` when it is not.
     pub fn refusal(&self) -> Option<Refusal> {
         if self.lane.is_some() {
             return None;
         }
-        let possible = |lane: Lane| !self.ruled_out.of(lane).any(Cause::is_hard);
-        if Lane::ALL.into_iter().any(possible) {
+        if self.home().is_some() {
             return Some(Refusal::Unavailable);
         }
         // Only its size keeps it from Lambda: a smaller one would have been taken.

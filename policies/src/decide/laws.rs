@@ -106,6 +106,13 @@ proptest! {
             prop_assert_ne!(Some(decision.lane), decision.spill.map(Some), "a spill goes elsewhere");
             prop_assert_eq!(decision.lane.is_none(), decision.refusal().is_some());
 
+            let free = LaneStates {
+                lambda: LambdaState { up: true, in_flight: 0 },
+                container: ContainerState { up: true, slots: 1, slots_free: 1, waiting: 0 },
+            };
+            let unhindered = ask(policy, route, &facts, &belief, &free, draw);
+            prop_assert_eq!(decision.home(), unhindered.lane, "home is where it goes when nothing is in the way");
+
             let declared = policy.route(RouteId(u16::try_from(route % policy.routes.len()).unwrap()));
             if let Some(lane) = decision.lane {
                 prop_assert!(declared.lanes.has(lane), "the route's lanes are obeyed");

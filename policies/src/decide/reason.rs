@@ -220,6 +220,15 @@ impl RuledOut {
         self.0 & mask != 0
     }
 
+    /// Tells whether anything in the set stands against `lane` whatever its state: it could never serve the request.
+    pub const fn is_hard_for(self, lane: Lane) -> bool {
+        let mask = match lane {
+            Lane::Lambda => LAMBDA_MASK,
+            Lane::Container => CONTAINER_MASK,
+        };
+        self.0 & mask & HARD_MASK != 0
+    }
+
     /// Returns the causes with their lanes, in the order of [`Cause::ALL`].
     pub fn iter(self) -> impl Iterator<Item = (Lane, Cause)> {
         Cause::ALL
@@ -253,6 +262,16 @@ const CONTAINER_MASK: u32 = (1 << Cause::ContainerAbsent.index())
     | (1 << Cause::NoTasks.index())
     | (1 << Cause::SlotsFull.index());
 const LAMBDA_MASK: u32 = ((1 << Cause::ALL.len()) - 1) & !CONTAINER_MASK;
+const HARD_MASK: u32 = {
+    let (mut mask, mut index) = (0, 0);
+    while index < Cause::ALL.len() {
+        if Cause::ALL[index].is_hard() {
+            mask |= 1 << index;
+        }
+        index += 1;
+    }
+    mask
+};
 
 #[cfg(test)]
 mod tests {
@@ -270,6 +289,8 @@ mod tests {
             assert!(set.has_lane(cause.lane()), "{cause:?}");
             assert!(!set.has_lane(cause.lane().other()), "{cause:?}");
             assert_eq!(set.iter().collect::<Vec<_>>(), [(cause.lane(), cause)]);
+            assert_eq!(set.is_hard_for(cause.lane()), cause.is_hard(), "{cause:?}");
+            assert!(!set.is_hard_for(cause.lane().other()), "{cause:?}");
         }
     }
 

@@ -14,7 +14,7 @@ const LAUNCHES: (u32, f64) = (100, 20.0);
 
 /// Part of a start that is over before the image is pulled: attaching the network interface. Of a measured start of 81 s
 /// the pull and all after it took about 70 s.
-pub(super) const UNPAID: f64 = 0.14;
+pub const UNPAID: f64 = 0.14;
 
 /// Notice that Spot gives (Amazon ECS developer guide, "Fargate Spot").
 const NOTICE_US: u64 = 120_000_000;
@@ -104,6 +104,8 @@ pub(super) struct Tasks {
     pub(super) busy: u32,
     pub(super) slots_free: u32,
     launches: [Bucket; 2],
+    /// Tasks that may be on Spot, where the planner says so; else the model's share is.
+    pub(super) spot_most: Option<u32>,
     pub(super) usage: FargateUsage,
     /// Busy slots, and slots of ready tasks, times microseconds.
     pub(super) busy_area: u128,
@@ -126,6 +128,7 @@ impl Tasks {
             busy: 0,
             slots_free: 0,
             launches: [launches; 2],
+            spot_most: None,
             usage: FargateUsage::default(),
             busy_area: 0,
             slot_area: 0,
@@ -170,7 +173,8 @@ impl Tasks {
     fn launch(&mut self, now_us: u64, random: &mut Random) -> (TaskId, u64) {
         let spots = || self.all.iter().filter(|task| task.spot && task.is_wanted()).count() as f64;
         let wanted = f64::from(self.wanted() + 1);
-        let spot = 0.0 < self.model.spot && spots() < self.model.spot * wanted;
+        let most = self.spot_most.map_or(self.model.spot * wanted, f64::from);
+        let spot = 0.0 < self.model.spot && spots() < most;
         let from_us = self.launches[usize::from(spot)].book(now_us);
         let start_us = self.model.start.draw(random);
         let paid_from_us = from_us + (start_us as f64 * UNPAID) as u64;
