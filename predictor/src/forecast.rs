@@ -59,6 +59,10 @@ const HISTORY_DAYS: std::ops::RangeInclusive<u64> = 8..=35;
 /// own.
 const TOP_TIMES: f32 = 10.0;
 
+/// How long all steps are held where they overlap, in seconds: the hours before are looked at, six of them. Further back only
+/// steps end to end are.
+const FINE_S: u64 = 6 * 3_600 + 600;
+
 /// Reality has left the forecast when a count is this many times as far above the median as the highest quantile is: by
 /// chance one step in thousands. At 1, loads that are merely uneven trip it and the median loss on recorded traffic is
 /// 2 % higher; at 3, the loss in bursts is up to 10 % higher.
@@ -97,20 +101,28 @@ pub enum Observed {
 }
 
 /// Forecasts one series at one step length.
+///
+/// Steps may begin more often than they are long: minutes that begin every ten seconds are forecast from as soon as each is
+/// over. All of these are forecast by what was learned from any of them.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
     step_s: u64,
+    /// From the start of a step to that of the next one.
+    every_s: u64,
     calendar: Calendar,
     elastic_net: bool,
+    /// How fast it forgets when it learns from every step, and when it does from those of the first phase only.
     memory: Memory,
+    coarse_memory: Memory,
     history: History,
-    means: Means,
-    trend: Trend,
+    /// Of the steps of each phase.
+    means: Box<[Means]>,
+    trends: Box<[Trend]>,
     /// The largest value of late; it falls to 1/e of that in a day.
     top: f32,
     /// Reality has left the forecast, and has not come back.
     departed: bool,
-    /// The newest step whose time was doubted, and how many in a row were.
+    /// The newest tick whose time was doubted, and how many in a row were.
     doubted: (u64, u32),
     horizons: Box<[Horizon]>,
     /// What was said last, for each horizon.
@@ -124,7 +136,19 @@ impl Forecaster {
     ///
     /// When the step is 0 or longer than [`STEP_S_MAX`], when there is no horizon, or when one is 0 or further than that.
     pub fn new(step_s: u64, horizons: &[u64], config: Config) -> Self {
+        Self::rolling(step_s, step_s, horizons, config)
+    }
+
+    /// Forecasts a series whose steps are `step_s` seconds long and begin every `every_s` seconds, at each of `horizons`, in
+    /// steps.
+    ///
+    /// # Panics
+    ///
+    /// Like [`Forecaster::new`], and when a step is no multiple of `every_s`.
+    pub fn rolling(step_s: u64, every_s: u64, horizons: &[u64], config: Config) -> Self {
         assert!((1..=STEP_S_MAX).contains(&step_s), "a step of {step_s} s");
+        assert!(0 < every_s && step_s.is_multiple_of(every_s), "{step_s} s every {every_s} s");
+        let phases = step_s / every_s;
         let mut horizons = horizons.to_vec();
         horizons.sort_unstable();
         horizons.dedup();
@@ -138,17 +162,19 @@ impl Forecaster {
         let capacity = HISTORY_STEPS.clamp(HISTORY_DAYS.start() * day, HISTORY_DAYS.end() * day);
         Self {
             step_s,
+            every_s,
             calendar: config.calendar,
             elastic_net: config.elastic_net,
-            memory: Memory::new(step_s),
-            history: History::new(capacity + furthest),
-            means: Means::default(),
-            trend: Trend::default(),
+            memory: Memory::new(step_s, phases, 1),
+            coarse_memory: Memory::new(step_s, phases, phases),
+            history: History::new(capacity + furthest, phases, FINE_S / every_s + phases),
+            means: vec![Means::default(); phases as usize].into(),
+            trends: vec![Trend::default(); phases as usize].into(),
             top: 0.0,
             departed: false,
             doubted: (0, 0),
             said: vec![Quantiles::default(); horizons.len()].into(),
-            horizons: horizons.into_iter().map(Horizon::new).collect(),
+            horizons: horizons.into_iter().map(|steps| Horizon::new(steps, phases)).collect(),
         }
     }
 
@@ -158,22 +184,39 @@ impl Forecaster {
     /// day before had, to look back on, and nothing is learned from that. After a gap longer than the history all of it
     /// is let go, and only what was learned about experts stays.
     pub fn observe(&mut self, at_s: u64, count: Option<u64>) -> Observed {
-        let step = at_s / self.step_s;
-        if AT_S_MAX < at_s || self.doubt(step) {
+        self.take(at_s, count, true)
+    }
+
+    /// Like [`Forecaster::observe`], for what is long past: where steps overlap, only those of the first phase are learned
+    /// from and forecast from, in a sixth of the time where there are six. What was forecast last stands until the next one
+    /// of those.
+    pub fn recall(&mut self, at_s: u64, count: Option<u64>) -> Observed {
+        self.take(at_s, count, false)
+    }
+
+    fn take(&mut self, at_s: u64, count: Option<u64>, all: bool) -> Observed {
+        let tick = at_s / self.every_s;
+        if AT_S_MAX < at_s || self.doubt(tick) {
             return Observed::Doubted;
         }
         self.calendar.look_up(at_s);
-        while self.history.next() < step {
-            self.skip();
-        }
+        self.pass(tick);
+        let memory = if all { self.memory } else { self.coarse_memory };
+        let judged = all || tick.is_multiple_of(self.history.phases());
         match count {
             Some(count) => {
                 let base = count.min(COUNT_MAX) as f32 / self.calendar.times(at_s);
-                self.learn(step, log_of(base.min(COUNT_MAX as f32)));
+                let log = log_of(base.min(COUNT_MAX as f32));
+                if judged {
+                    self.judge(tick, log, &memory);
+                }
+                self.learn(tick, log);
             }
-            None => self.skip(),
+            None => self.pass(tick + 1),
         }
-        self.say(step);
+        if judged {
+            self.say(tick);
+        }
         Observed::Learned
     }
 
@@ -213,37 +256,47 @@ impl Forecaster {
         }
     }
 
-    /// Whether the time of `step` is doubted. Where it is believed though it does not follow, history is made to end
+    /// Whether the time of `tick` is doubted. Where it is believed though it does not follow, history is made to end
     /// before it.
-    fn doubt(&mut self, step: u64) -> bool {
+    fn doubt(&mut self, tick: u64) -> bool {
         let next = self.history.next();
-        let follows = next <= step && step - next <= self.history.capacity();
+        let follows = next <= tick && tick - next <= self.history.capacity();
         if self.history.is_empty() {
-            self.history.restart(step);
+            self.history.restart(tick);
         } else if !follows {
             let (newest, row) = self.doubted;
-            self.doubted = (step, if newest < step { row + 1 } else { 1 });
+            self.doubted = (tick, if newest < tick { row + 1 } else { 1 });
             if self.doubted.1 < BELIEVED_AFTER {
                 return true;
             }
-            self.history.rewind(step);
+            self.history.rewind(tick);
         }
         self.doubted = (0, 0);
         false
     }
 
-    /// Passes over the next step, whose count is not known.
-    fn skip(&mut self) {
-        let step = self.history.next();
-        let past = Past { history: &self.history, calendar: &self.calendar, step_s: self.step_s };
-        let before = past.analogue(step, seasonal::Season::Day, 1, 0);
-        let filled = before.or_else(|| self.history.get(step.checked_sub(1)?)).unwrap_or(0.0);
-        self.history.push(filled);
+    /// Passes over what comes before `until`, whose counts are not known.
+    fn pass(&mut self, until: u64) {
+        let phases = self.history.phases();
+        while self.history.next() < until {
+            let next = self.history.next();
+            let past =
+                Past { history: &self.history, calendar: &self.calendar, step_s: self.step_s };
+            let before = past.analogue(next, seasonal::Season::Day, 1, 0);
+            let filled = before.or_else(|| past.history.get(next.checked_sub(phases)?));
+            // Of a gap of days that is told by ticks, one in six would do.
+            if next.is_multiple_of(phases) && phases < until - next {
+                self.history.push_whole(filled.unwrap_or(0.0));
+            } else {
+                self.history.push(filled.unwrap_or(0.0));
+            }
+        }
     }
 
-    fn learn(&mut self, step: u64, log: f32) {
+    /// Learns from how far what was forecast for `tick` was off.
+    fn judge(&mut self, tick: u64, log: f32, memory: &Memory) {
         let top = self.top();
-        if let Some(issued) = self.horizons[0].issued_for(step) {
+        if let Some(issued) = self.horizons[0].issued_for(tick) {
             let [.., median, upper, _, _, highest] = issued.map(log_of);
             if median + DEPARTURE * (highest - median) < log {
                 self.departed = true;
@@ -252,21 +305,31 @@ impl Forecaster {
             }
         }
         for horizon in &mut self.horizons {
-            horizon.learn(step, log, top, &self.memory, self.elastic_net);
+            horizon.learn(tick, log, top, memory, self.elastic_net);
         }
-        self.history.push(log);
-        self.means.learn(count_of(log));
-        self.trend.learn(log);
-        self.top = log.max(self.top - self.step_s as f32 / STEP_S_MAX as f32);
     }
 
-    fn say(&mut self, step: u64) {
+    fn learn(&mut self, tick: u64, log: f32) {
+        self.history.push(log);
+        let phase = self.phase(tick);
+        self.means[phase].learn(count_of(log));
+        self.trends[phase].learn(log);
+        self.top = log.max(self.top - self.every_s as f32 / STEP_S_MAX as f32);
+    }
+
+    fn phase(&self, tick: u64) -> usize {
+        (tick % self.history.phases()) as usize
+    }
+
+    fn say(&mut self, tick: u64) {
         let top = self.top();
+        let phase = self.phase(tick);
         let past = Past { history: &self.history, calendar: &self.calendar, step_s: self.step_s };
-        let now = Now::new(past, &self.means, &self.trend);
+        let now = Now::new(past, &self.means[phase], &self.trends[phase]);
+        let at_s = tick.saturating_mul(self.every_s);
         for (horizon, said) in self.horizons.iter_mut().zip(&mut self.said) {
-            let issued = horizon.say(&now, step, top, self.departed);
-            let target_s = (step + horizon.steps()).saturating_mul(self.step_s);
+            let issued = horizon.say(&now, tick, top, self.departed);
+            let target_s = at_s.saturating_add(horizon.steps() * self.step_s);
             *said = issued.times(self.calendar.times(target_s));
         }
     }

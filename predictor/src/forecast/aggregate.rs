@@ -40,17 +40,17 @@ impl<const N: usize> Aggregator<N> {
     }
 
     /// Learns from the truth: `values` is what the experts had said, `mix` their mixture, `slope` the loss's slope there.
-    /// What was learned before counts `keep` (below 1) times as much from now on.
-    pub(super) fn learn(&mut self, values: &[f32; N], mix: f32, slope: f32, keep: f32) {
+    /// What was learned before counts `keep` (below 1) times as much from now on, and this counts as `share` of a step.
+    pub(super) fn learn(&mut self, values: &[f32; N], mix: f32, slope: f32, keep: f32, share: f32) {
         let mut most = f32::NEG_INFINITY;
         for (i, value) in values.iter().enumerate() {
             let regret = slope * (mix - value);
             self.range[i] = (self.range[i] * keep).max(regret.abs());
-            self.square[i] = self.square[i] * keep + regret * regret;
+            self.square[i] = self.square[i] * keep + share * regret * regret;
             let mut exponent = self.log_prior[i];
             if 0.0 < self.square[i] {
                 let rate = (0.5 / self.range[i]).min((-self.log_prior[i] / self.square[i]).sqrt());
-                self.regret[i] = self.regret[i] * keep + regret - rate * regret * regret;
+                self.regret[i] = self.regret[i] * keep + share * (regret - rate * regret * regret);
                 exponent += rate * self.regret[i];
             }
             self.weights[i] = exponent;
@@ -86,7 +86,7 @@ mod tests {
             for (loss, value) in experts.iter_mut().zip(values) {
                 *loss += (truth - value).abs();
             }
-            aggregator.learn(&values, mix, if truth < mix { 1.0 } else { -1.0 }, 0.999);
+            aggregator.learn(&values, mix, if truth < mix { 1.0 } else { -1.0 }, 0.999, 1.0);
         }
         (mixture, experts)
     }
@@ -123,7 +123,7 @@ mod tests {
         for n in 0..100_u8 {
             let values = if n % 2 == 0 { [1e14, 0.0] } else { [0.0, 1e14] };
             let mix = aggregator.mix(&values);
-            aggregator.learn(&values, mix, -0.99, 0.9);
+            aggregator.learn(&values, mix, -0.99, 0.9, 1.0);
             assert!(mix.is_finite() && aggregator.weights.iter().all(|weight| weight.is_finite()));
         }
     }

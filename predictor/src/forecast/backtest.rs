@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use super::{Config, Forecaster, Quantiles, STEP_S_MAX, rollup::Rollup};
+use super::{
+    Config, Forecaster, Quantiles, STEP_S_MAX,
+    rollup::{Rollup, Step},
+};
 
 /// Steps shorter than this are rolled up to it, in seconds.
 const STEP_S_MIN: u64 = 60;
@@ -190,7 +193,15 @@ impl Learner {
             if let Some(count) = count {
                 self.rollup.add(at_s, count);
             }
-            let Some(step) = self.rollup.over(at_s + self.step_s) else { return false };
+            let ends_s = at_s + self.step_s;
+            let step = match self.rollup.over(ends_s) {
+                Some(step) => step,
+                // A minute of which nothing is known is one that is missing, and not one that is still to come.
+                None if ends_s.is_multiple_of(self.long_s) => {
+                    Step { at_s: ends_s - self.long_s, count: None }
+                }
+                None => return false,
+            };
             self.forecaster.observe(step.at_s, step.count);
         }
         if self.elastic_net && self.next_refit_s <= at_s {
@@ -273,6 +284,19 @@ mod tests {
             assert_eq!(row.forecast.at(0.5) as u32, 2);
             assert!((4.0..=7.0).contains(&row.forecast.at(0.99)), "{row}");
         }
+    }
+
+    #[test]
+    fn after_weeks_without_seconds_no_forecast_is_a_stale_one() {
+        // Three hours of 2 requests a second, 40 days of which nothing is known, and then 50 a second.
+        let counts =
+            [vec![Some(2); 10_800], vec![None; 40 * 86_400], vec![Some(50); 3_600]].concat();
+        let settings = Settings { horizons_s: vec![60], warm_up: 0.0, every_s: 60, ..settings() };
+        let back_s = START_S + 10_800 + 40 * 86_400;
+        let rows = run(START_S, 1, &counts, &settings);
+        let first = rows.iter().find(|row| back_s <= row.origin_s).expect("there are origins");
+        assert_eq!(first.origin_s, back_s + 59);
+        assert!(first.forecast.at(0.5) > 40.0, "{first}");
     }
 
     #[test]

@@ -47,17 +47,18 @@ impl Residuals {
     pub(super) fn new(deviation: f32) -> Self {
         let mut residuals = Self { buckets: Box::new([0.0; 2 * SIDE + 1]), total: 0.0, gain: 1.0 };
         for residual in PRIOR {
-            residuals.add(residual * deviation, 1.0);
+            residuals.add(residual * deviation, 1.0, 1.0);
         }
         residuals
     }
 
-    /// Adds a residual; each one weighs `growth` (above 1) times what the one before it does.
-    pub(super) fn add(&mut self, residual: f32, growth: f32) {
+    /// Adds a residual, which counts as `share` of one; each weighs `growth` (above 1) times what the one before it does.
+    pub(super) fn add(&mut self, residual: f32, growth: f32, share: f32) {
         let size = bucket(residual.abs());
         let at = if residual < 0.0 { SIDE - size } else { SIDE + size };
-        self.buckets[at] += self.gain;
-        self.total += self.gain;
+        let weight = self.gain * share;
+        self.buckets[at] += weight;
+        self.total += weight;
         self.gain *= growth;
         if GAIN_MAX < self.gain {
             let by = 1.0 / self.gain;
@@ -125,10 +126,10 @@ impl Tracker {
         self.0[level]
     }
 
-    /// Learns whether the truth fell at or below the quantile that was issued.
-    pub(super) fn learn(&mut self, level: usize, held: bool) {
+    /// Learns whether the truth fell at or below the quantile that was issued; this counts as `share` of a step.
+    pub(super) fn learn(&mut self, level: usize, held: bool, share: f32) {
         let miss = LEVELS[level] - if held { 1.0 } else { 0.0 };
-        self.0[level] = (self.0[level] + GAIN * miss).clamp(-MOVE_MAX, MOVE_MAX);
+        self.0[level] = (self.0[level] + GAIN * share * miss).clamp(-MOVE_MAX, MOVE_MAX);
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
         let mut residuals = Residuals::new(1.0);
         for _ in 0..100_000 {
             let z: f32 = StandardNormal.sample(&mut random);
-            residuals.add(0.3 * z, 1.0 + 1e-5);
+            residuals.add(0.3 * z, 1.0 + 1e-5, 1.0);
         }
         let quantiles = residuals.quantiles();
         // Quantiles of the standard normal distribution.
@@ -158,10 +159,10 @@ mod tests {
     fn what_changed_is_forgotten() {
         let mut residuals = Residuals::new(1.0);
         for _ in 0..10_000 {
-            residuals.add(5.0, 1.01);
+            residuals.add(5.0, 1.01, 1.0);
         }
         for _ in 0..1_000 {
-            residuals.add(-0.5, 1.01);
+            residuals.add(-0.5, 1.01, 1.0);
         }
         let highest = residuals.quantiles()[LEVELS.len() - 1];
         assert!((-0.6..-0.4).contains(&highest), "{highest}");
@@ -176,7 +177,7 @@ mod tests {
             "{lowest} {highest}"
         );
         for residual in [0.0, -0.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE] {
-            residuals.add(residual, 1.1);
+            residuals.add(residual, 1.1, 1.0);
         }
         assert!(residuals.quantiles().iter().all(|quantile| quantile.is_finite()));
     }
@@ -191,7 +192,7 @@ mod tests {
             let z: f32 = StandardNormal.sample(&mut random);
             // The forecast is too low by half a deviation: 1.282 - 0.5 is issued where 1.282 is right.
             let holds = z <= 0.782 + tracker.offset(level);
-            tracker.learn(level, holds);
+            tracker.learn(level, holds, 1.0);
             held += i32::from(10_000 <= n && holds);
         }
         let coverage = f64::from(held) / 10_000.0;

@@ -54,8 +54,8 @@ pub(super) type Points = [f32; EXPERTS];
 pub(super) struct Now<'a> {
     past: Past<'a>,
     trend: &'a Trend,
-    /// The newest step.
-    step: u64,
+    /// The newest tick.
+    tick: u64,
     last: f32,
     highest: Option<f32>,
     mean_5: f32,
@@ -71,25 +71,22 @@ pub(super) struct Now<'a> {
 impl<'a> Now<'a> {
     /// Looks at the past, which holds a step at least.
     pub(super) fn new(past: Past<'a>, means: &Means, trend: &'a Trend) -> Self {
-        let step = past.history.next().saturating_sub(1);
-        let last = past.history.get(step).unwrap_or(0.0);
-        let day = past.analogue(step, Season::Day, 1, REACH).unwrap_or(last);
-        let days = past.profile(step, Season::Day, 1, REACH);
+        let tick = past.history.newest();
+        let last = past.history.get(tick).unwrap_or(0.0);
+        let day = past.analogue(tick, Season::Day, 1, REACH).unwrap_or(last);
+        let days = past.profile(tick, Season::Day, 1, REACH);
         Self {
             trend,
-            step,
+            tick,
             last,
             highest: last::highest(past.history),
             mean_5: last::short_mean(past.history),
             means: means.logs(),
-            level: past
-                .history
-                .mean((step + 1).saturating_sub(ratio::LEVEL_STEPS)..=step)
-                .unwrap_or(last),
+            level: past.history.mean(tick, ratio::LEVEL_STEPS).unwrap_or(last),
             day,
-            week: past.analogue(step, Season::Week, 1, REACH).unwrap_or(day),
+            week: past.analogue(tick, Season::Week, 1, REACH).unwrap_or(day),
             days,
-            odd: odd(&past, step, days),
+            odd: odd(&past, tick, days),
             past,
         }
     }
@@ -102,7 +99,7 @@ impl<'a> Now<'a> {
     /// Returns what everyone but the linear models says of the load `steps` after now, and what those go by.
     pub(super) fn ask(&self, steps: u64) -> (Points, Features) {
         let (past, last) = (&self.past, self.last);
-        let target = self.step + steps;
+        let target = self.tick + steps * past.history.phases();
         let trend = self.trend.ahead(steps);
         // A horizon beyond the hour looks back further: the hour before its target is still to come.
         let hour = (steps * past.step_s).div_ceil(Season::Hour.period_s()).max(1);
@@ -110,8 +107,8 @@ impl<'a> Now<'a> {
         let day = past.analogue(target, Season::Day, 1, 0);
         let days = past.profile(target, Season::Day, 1, REACH);
         let weeks = past.profile(target, Season::Week, 1, REACH);
-        let day_ratio = ratio::ratio(past, Season::Day, self.step, self.level, target);
-        let week_ratio = ratio::ratio(past, Season::Week, self.step, self.level, target);
+        let day_ratio = ratio::ratio(past, Season::Day, self.tick, self.level, target);
+        let week_ratio = ratio::ratio(past, Season::Week, self.tick, self.level, target);
         let days_ratio =
             days.zip(self.days).map(|(shape, before)| ratio::moved(shape, before, self.level));
 
@@ -137,7 +134,7 @@ impl<'a> Now<'a> {
 
         let smooth_day = past.analogue(target, Season::Day, 1, REACH).unwrap_or(last);
         let smooth_week = past.analogue(target, Season::Week, 1, REACH).unwrap_or(smooth_day);
-        let (of_day, of_week) = past.calendar.local_s(target.saturating_mul(past.step_s));
+        let (of_day, of_week) = past.calendar.local_s(past.at_s(target).unwrap_or(u64::MAX));
         let by_day = of_day as f32 / Season::Day.period_s() as f32 * TAU;
         let by_week = of_week as f32 / Season::Week.period_s() as f32 * TAU;
         let features = [
@@ -173,6 +170,6 @@ impl<'a> Now<'a> {
 
 /// Returns by how much a single step of the day stands out from its neighbours, day after day: a job on the hour, a log
 /// that is rotated at midnight.
-fn odd(past: &Past<'_>, step: u64, smooth: Option<f32>) -> f32 {
-    past.profile(step, Season::Day, 1, 0).zip(smooth).map_or(0.0, |(sharp, smooth)| sharp - smooth)
+fn odd(past: &Past<'_>, tick: u64, smooth: Option<f32>) -> f32 {
+    past.profile(tick, Season::Day, 1, 0).zip(smooth).map_or(0.0, |(sharp, smooth)| sharp - smooth)
 }

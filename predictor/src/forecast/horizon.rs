@@ -75,25 +75,34 @@ const LOOK_UP_EVERY: u64 = 4;
 /// How fast a series forgets, for a step length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
-    /// What is left of a regret, of what the regression learned and (its inverse) of a residual a step later.
+    /// What is left of a regret, of what the regression learned and (its inverse) of a residual when next is learned.
     regret: f32,
     regression: f64,
     residual_growth: f32,
-    /// Steps apart of the rows that an elastic net is fitted to.
+    /// Ticks apart of the rows that an elastic net is fitted to.
     spacing: u64,
+    /// How many ticks what is learned at once stands for, and which part of a step that is. Steps that overlap tell the same
+    /// six times over, and are not six times as sure.
+    ticks: u64,
+    share: f32,
 }
 
 impl Memory {
     /// Half of what is known of experts' regret is 8 days old, of residuals 5 days, of the regression 4 days; and at
     /// least 100, 250 and 200 steps. Doubling any of these changes the mean loss on recorded traffic by half a percent.
-    pub(super) fn new(step_s: u64) -> Self {
+    ///
+    /// Steps begin `phases` times in a step, and each `ticks`th of these is learned from.
+    pub(super) fn new(step_s: u64, phases: u64, ticks: u64) -> Self {
+        let share = ticks as f64 / phases as f64;
         let half = |days: f64, least: f64| (days * 86_400.0 / step_s as f64).max(least);
-        let keep = |steps: f64| 0.5_f64.powf(1.0 / steps);
+        let keep = |steps: f64| 0.5_f64.powf(share / steps);
         Self {
             regret: keep(half(8.0, 100.0)) as f32,
             regression: keep(half(4.0, 200.0)),
             residual_growth: (1.0 / keep(half(5.0, 250.0))) as f32,
-            spacing: Rows::spacing(8 * 86_400 / step_s),
+            spacing: Rows::spacing(8 * 86_400 / step_s) * phases,
+            ticks,
+            share: share as f32,
         }
     }
 }
@@ -101,11 +110,12 @@ impl Memory {
 /// What was said for one step to come.
 #[derive(Debug, Clone)]
 struct Said {
-    /// The step it is said of.
+    /// The tick it is said of.
     target: u64,
     points: Points,
-    /// The number and the expected deviation of each candidate.
-    numbers: [f32; CANDIDATES],
+    /// The mixture of those.
+    mixture: f32,
+    /// The expected deviation of each candidate.
     deviations: [f32; CANDIDATES],
     features: Features,
     /// The last value then.
@@ -117,7 +127,9 @@ struct Said {
 #[derive(Debug, Clone)]
 pub(super) struct Horizon {
     steps: u64,
-    /// What is said of the steps to come, a ring; `None` where nothing is.
+    /// How many ticks a step is long.
+    phases: u64,
+    /// What is said of the ticks to come, a ring; `None` where nothing is.
     said: Box<[Option<Said>]>,
     mixture: Aggregator<EXPERTS>,
     residuals: [Residuals; CANDIDATES],
@@ -131,19 +143,21 @@ pub(super) struct Horizon {
     regression: Regression,
     rows: Rows,
     model: Option<Model>,
+    /// Ticks that were learned from.
     learned: u64,
 }
 
 impl Horizon {
-    /// Looks `steps` (1 or more) ahead.
-    pub(super) fn new(steps: u64) -> Self {
+    /// Looks `steps` (1 or more) ahead, each `phases` ticks long.
+    pub(super) fn new(steps: u64, phases: u64) -> Self {
         let prior = LIST.map(|(_, _, prior)| prior);
         let residuals = LIST.map(|(_, kind, _)| {
             Residuals::new(if kind == Residual::Plain { DEVIATION } else { 1.0 })
         });
         Self {
             steps,
-            said: vec![None; steps as usize].into(),
+            phases,
+            said: vec![None; (steps * phases) as usize].into(),
             mixture: Aggregator::new(&[1.0; EXPERTS]),
             spreads: std::array::from_fn(|i| residuals[i].quantiles()),
             residuals,
@@ -162,64 +176,72 @@ impl Horizon {
         self.steps
     }
 
-    /// Returns what was issued for `step`, if anything was.
-    pub(super) fn issued_for(&self, step: u64) -> Option<&PerLevel> {
-        let said = self.said[(step % self.steps) as usize].as_ref();
-        said.filter(|said| said.target == step).map(|said| &said.issued)
+    /// Returns what was issued for `tick`, if anything was.
+    pub(super) fn issued_for(&self, tick: u64) -> Option<&PerLevel> {
+        let said = self.said[self.slot(tick)].as_ref();
+        said.filter(|said| said.target == tick).map(|said| &said.issued)
     }
 
-    /// Learns what came at `step`, as a logarithm. `top` is the largest that anyone may say.
+    fn slot(&self, tick: u64) -> usize {
+        (tick % self.said.len() as u64) as usize
+    }
+
+    /// Learns what came at `tick`, as a logarithm. `top` is the largest that anyone may say.
     pub(super) fn learn(
         &mut self,
-        step: u64,
+        tick: u64,
         log: f32,
         top: f32,
         memory: &Memory,
         elastic_net: bool,
     ) {
-        let slot = (step % self.steps) as usize;
-        // Taken out and not put back: the slot is for the step that this horizon is at next.
-        let Some(said) = self.said[slot].take().filter(|said| said.target == step) else { return };
-        self.learned += 1;
+        let slot = self.slot(tick);
+        // Taken out and not put back: the slot is for the tick that this horizon is at next.
+        let Some(said) = self.said[slot].take().filter(|said| said.target == tick) else { return };
+        let before = self.learned;
+        self.learned += memory.ticks;
+        let passed = |every: u64| before / every != (before + memory.ticks) / every;
+        let numbers = numbers(&said.points, said.mixture);
+        let share = memory.share;
 
         for (level, aggregator) in self.levels.iter_mut().enumerate() {
-            let values = quantiles(&self.spreads, &said.numbers, &said.deviations, level, top);
+            let values = quantiles(&self.spreads, &numbers, &said.deviations, level, top);
             let mix = aggregator.mix(&values);
             // The slope of the pinball loss.
             let slope = if log < log_of(mix) { 1.0 } else { 0.0 } - LEVELS[level];
-            aggregator.learn(&values, mix, slope, memory.regret);
-            self.tracker.learn(level, log <= log_of(said.issued[level]));
+            aggregator.learn(&values, mix, slope, memory.regret, share);
+            self.tracker.learn(level, log <= log_of(said.issued[level]), share);
         }
         let mix = self.mixture.mix(&said.points);
         let slope = if log < mix { 0.5 } else { -0.5 };
-        self.mixture.learn(&said.points, mix, slope, memory.regret);
+        self.mixture.learn(&said.points, mix, slope, memory.regret, share);
 
-        let n = self.learned as f32;
+        let n = self.learned as f32 / self.phases as f32;
         for (i, (_, kind, _)) in LIST.iter().enumerate() {
-            let residual = log - said.numbers[i];
+            let residual = log - numbers[i];
             let scale = if *kind == Residual::Plain { 1.0 } else { said.deviations[i] };
-            self.residuals[i].add(residual / scale, memory.residual_growth);
-            let poisson = poisson(said.numbers[i]);
+            self.residuals[i].add(residual / scale, memory.residual_growth, share);
+            let poisson = poisson(numbers[i]);
             let square = (residual * residual).min(SQUARE_MAX * (self.slow[i].max(0.0) + poisson));
-            self.fast[i] += (square - poisson - self.fast[i]) / n.min(FAST);
-            self.slow[i] += (square - poisson - self.slow[i]) / n.min(SLOW);
+            self.fast[i] += (square - poisson - self.fast[i]) * share / n.min(FAST);
+            self.slow[i] += (square - poisson - self.slow[i]) * share / n.min(SLOW);
         }
-        if self.learned < 100 || self.learned.is_multiple_of(LOOK_UP_EVERY) {
+        if self.learned < 100 * self.phases || passed(LOOK_UP_EVERY * self.phases) {
             for (spread, residuals) in self.spreads.iter_mut().zip(&self.residuals) {
                 *spread = residuals.quantiles();
             }
         }
 
         let change = log - said.base;
-        self.regression.learn(&said.features, change, memory.regression);
-        if elastic_net && self.learned.is_multiple_of(memory.spacing) {
+        self.regression.learn(&said.features, change, memory.regression, f64::from(share));
+        if elastic_net && passed(memory.spacing) {
             self.rows.add(&said.features, change);
         }
     }
 
     /// Says what will come, and remembers it until it has. `reactive` says no less than the last value would from the
     /// median on.
-    pub(super) fn say(&mut self, now: &Now<'_>, step: u64, top: f32, reactive: bool) -> Quantiles {
+    pub(super) fn say(&mut self, now: &Now<'_>, tick: u64, top: f32, reactive: bool) -> Quantiles {
         let (mut points, features) = now.ask(self.steps);
         let change = self.regression.predict(&features);
         let other = self.model.as_ref().map_or(change, |model| model.predict(&features));
@@ -230,10 +252,7 @@ impl Horizon {
             *point = if point.is_finite() { point.clamp(0.0, top) } else { now.last() };
         }
         let mixture = self.mixture.mix(&points);
-        let numbers = LIST.map(|(source, _, _)| match source {
-            Source::Mixture => mixture,
-            Source::One(expert) => points[expert as usize],
-        });
+        let numbers = numbers(&points, mixture);
         let deviations = std::array::from_fn(|i| {
             (f32::midpoint(self.fast[i], self.slow[i]).max(0.0) + poisson(numbers[i])).sqrt()
         });
@@ -253,9 +272,9 @@ impl Horizon {
         // The mean of the series may lie between two counts, but no quantile of it does.
         let mean = Quantiles::new(issued).mean;
         let issued = issued.map(f32::round);
-        let target = step + self.steps;
-        self.said[(target % self.steps) as usize] =
-            Some(Said { target, points, numbers, deviations, features, base: now.last(), issued });
+        let target = tick + self.steps * self.phases;
+        self.said[self.slot(target)] =
+            Some(Said { target, points, mixture, deviations, features, base: now.last(), issued });
         Quantiles { counts: issued, mean }
     }
 
@@ -268,6 +287,14 @@ impl Horizon {
     pub(super) fn install(&mut self, model: Model) {
         self.model = Some(model);
     }
+}
+
+/// Returns the number of each candidate.
+fn numbers(points: &Points, mixture: f32) -> [f32; CANDIDATES] {
+    LIST.map(|(source, _, _)| match source {
+        Source::Mixture => mixture,
+        Source::One(expert) => points[expert as usize],
+    })
 }
 
 /// Returns the quantile of each candidate at one level, as counts.

@@ -37,9 +37,8 @@ impl Means {
 
 /// Returns the mean of the last five counts, as a logarithm.
 pub(super) fn short_mean(history: &History) -> f32 {
-    let newest = history.next().saturating_sub(SHORT)..history.next();
     let (mut sum, mut n) = (0.0, 0.0_f32);
-    for log in newest.filter_map(|step| history.get(step)) {
+    for log in history.back(history.newest(), SHORT) {
         sum += count_of(log);
         n += 1.0;
     }
@@ -48,8 +47,7 @@ pub(super) fn short_mean(history: &History) -> f32 {
 
 /// Returns the highest of the last three values.
 pub(super) fn highest(history: &History) -> Option<f32> {
-    let newest = history.next().saturating_sub(HIGHEST_OF)..history.next();
-    newest.filter_map(|step| history.get(step)).reduce(f32::max)
+    history.back(history.newest(), HIGHEST_OF).reduce(f32::max)
 }
 
 #[cfg(test)]
@@ -59,7 +57,7 @@ mod tests {
     #[test]
     fn means_of_a_constant_are_the_constant_and_a_short_one_follows_sooner() {
         let mut means = Means::default();
-        let mut history = History::new(16);
+        let mut history = History::new(16, 1, 0);
         for count in std::iter::repeat_n(40.0, 200).chain(std::iter::repeat_n(80.0, 10)) {
             means.learn(count);
             history.push(log_of(count));
@@ -72,7 +70,7 @@ mod tests {
 
     #[test]
     fn one_low_step_leaves_the_highest_where_it_was_and_three_do_not() {
-        let mut history = History::new(16);
+        let mut history = History::new(16, 1, 0);
         assert_eq!(highest(&history), None);
         for (count, expected) in [(50.0, 50.0), (60.0, 60.0), (5.0, 60.0), (5.0, 60.0), (5.0, 5.0)]
         {

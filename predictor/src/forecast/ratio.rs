@@ -14,11 +14,10 @@ pub(super) const LEVEL_STEPS: u64 = 10;
 /// The largest ratio between cycles that is believed, as a logarithm: ln 5.
 const RATIO_MAX: f32 = 1.609_438;
 
-/// Returns the mean of the last steps up to `step`, when all of them are held.
-pub(super) fn level(history: &History, step: u64) -> Option<f32> {
-    let first = (step + 1).checked_sub(LEVEL_STEPS)?;
-    history.get(first)?;
-    history.mean(first..=step)
+/// Returns the mean of the last steps up to that at `tick`, when all of them are held.
+pub(super) fn level(history: &History, tick: u64) -> Option<f32> {
+    history.get(tick.checked_sub((LEVEL_STEPS - 1) * history.phases())?)?;
+    history.mean(tick, LEVEL_STEPS)
 }
 
 /// Returns the shape moved from the level `before` it was seen at to that of `now`.
@@ -26,7 +25,7 @@ pub(super) fn moved(shape: f32, before: f32, now: f32) -> f32 {
     shape + (now - before).clamp(-RATIO_MAX, RATIO_MAX)
 }
 
-/// Returns what comes at `target`, by the cycle before; `now` is the newest step, and `level_now` the level there.
+/// Returns what comes at `target`, by the cycle before; `now` is the newest tick, and `level_now` the level there.
 pub(super) fn ratio(
     past: &Past<'_>,
     season: Season,
@@ -45,7 +44,7 @@ mod tests {
 
     #[test]
     fn twice_the_day_before_goes_on_twice_the_day_before() {
-        let mut history = History::new(48 * 3);
+        let mut history = History::new(48 * 3, 1, 0);
         // Half hours, a wave over the day; the second day is twice the first (ln 2 = 0.693).
         let wave = |n: u16| 5.0 + (f32::from(n % 48) / 48.0 * std::f32::consts::TAU).sin();
         for n in 0..48 + 30 {

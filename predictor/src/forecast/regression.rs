@@ -48,25 +48,28 @@ impl Regression {
         dot(&self.weights, features) as f32
     }
 
-    /// Learns the change that came; what was learned before counts `keep` (below 1) times as much from now on.
-    pub(super) fn learn(&mut self, features: &Features, change: f32, keep: f64) {
+    /// Learns the change that came; what was learned before counts `keep` (below 1) times as much from now on, and this counts
+    /// as `share` of a step.
+    pub(super) fn learn(&mut self, features: &Features, change: f32, keep: f64, share: f64) {
         let mut error = f64::from(change) - dot(&self.weights, features);
-        self.seen += 1.0;
+        self.seen += share;
         if OUTLIERS_AFTER < self.seen {
             let most = OUTLIER * self.deviation;
             error = error.clamp(-most, most);
         }
         // The mean absolute value of a normal distribution is 0.8 deviations.
-        self.deviation += (1.25 * error.abs() - self.deviation) * (1.0 / self.seen).max(0.01);
+        self.deviation +=
+            (1.25 * error.abs() - self.deviation) * (share / self.seen).max(0.01 * share);
 
         let mut gain = [0.0; FEATURES];
-        let (mut denominator, mut trace) = (keep, 0.0);
+        let least = keep / share;
+        let (mut denominator, mut trace) = (least, 0.0);
         for (i, row) in self.inverse.iter().enumerate() {
             gain[i] = dot(row, features);
             denominator += gain[i] * f64::from(features[i]);
             trace += row[i];
         }
-        if !(denominator.is_finite() && keep <= denominator && error.is_finite()) {
+        if !(denominator.is_finite() && least <= denominator && error.is_finite()) {
             // Rounding has made the inverse one of nothing: what it had learned is let go.
             *self = Self::default();
             return;
@@ -107,7 +110,7 @@ mod tests {
     fn a_line_is_found() {
         let mut regression = Regression::default();
         for (features, change) in steps(1).take(2_000) {
-            regression.learn(&features, change, 0.9995);
+            regression.learn(&features, change, 0.9995, 1.0);
         }
         for (i, weight) in regression.weights.iter().enumerate() {
             let expected = [0.0, 2.0, -0.5].get(i).copied().unwrap_or(0.0);
@@ -120,7 +123,7 @@ mod tests {
         let mut regression = Regression::default();
         for (n, (features, change)) in steps(2).take(2_000).enumerate() {
             let change = if n % 50 == 49 { 30.0 } else { change };
-            regression.learn(&features, change, 0.9995);
+            regression.learn(&features, change, 0.9995, 1.0);
         }
         assert!((regression.weights[1] - 2.0).abs() < 0.1, "{:?}", regression.weights);
     }
@@ -131,11 +134,11 @@ mod tests {
         let mut features = [0.0; FEATURES];
         features[0] = 1.0;
         for _ in 0..20_000 {
-            regression.learn(&features, 0.0, 0.99);
+            regression.learn(&features, 0.0, 0.99, 1.0);
         }
         for (n, (features, _)) in steps(3).take(1_000).enumerate() {
             let absurd = features.map(|feature| feature * if n % 7 == 0 { 1e15 } else { 30.0 });
-            regression.learn(&absurd, 30.0, 0.999);
+            regression.learn(&absurd, 30.0, 0.999, 1.0);
             assert!(regression.predict(&features).is_finite());
         }
     }

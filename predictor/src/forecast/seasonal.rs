@@ -46,43 +46,47 @@ pub(super) const REACH: u64 = 2;
 pub(super) struct Past<'a> {
     pub(super) history: &'a History,
     pub(super) calendar: &'a Calendar,
+    /// How long a step is.
     pub(super) step_s: u64,
 }
 
 impl Past<'_> {
-    /// Returns the step at the same time `cycles` cycles before `step`.
-    pub(super) fn before(&self, step: u64, season: Season, cycles: u64) -> Option<u64> {
+    /// Returns when the step at `tick` begins, in seconds since 1970.
+    pub(super) fn at_s(&self, tick: u64) -> Option<u64> {
+        tick.checked_mul(self.step_s / self.history.phases())
+    }
+
+    /// Returns the tick at the same time `cycles` cycles before `tick`.
+    pub(super) fn before(&self, tick: u64, season: Season, cycles: u64) -> Option<u64> {
         let seconds = cycles.checked_mul(season.period_s())?;
         let lag_s = match season {
             Season::Hour => seconds,
-            Season::Day | Season::Week => {
-                self.calendar.lag(step.checked_mul(self.step_s)?, seconds)
-            }
+            Season::Day | Season::Week => self.calendar.lag(self.at_s(tick)?, seconds),
         };
         // A rhythm shorter than a step, or no multiple of it, has no analogue.
         let lag = lag_s / self.step_s;
         if lag == 0 || !lag_s.is_multiple_of(self.step_s) {
             return None;
         }
-        step.checked_sub(lag)
+        tick.checked_sub(lag * self.history.phases())
     }
 
-    /// Returns the value of that step, or the mean of those around it.
+    /// Returns the value of the step there, or the mean of those around it.
     pub(super) fn analogue(
         &self,
-        step: u64,
+        tick: u64,
         season: Season,
         cycles: u64,
         reach: u64,
     ) -> Option<f32> {
-        self.history.around(self.before(step, season, cycles)?, reach)
+        self.history.around(self.before(tick, season, cycles)?, reach)
     }
 
-    /// Returns the mean over the cycles before `step`, from the `first`th one on.
-    pub(super) fn profile(&self, step: u64, season: Season, first: u64, reach: u64) -> Option<f32> {
+    /// Returns the mean over the cycles before `tick`, from the `first`th one on.
+    pub(super) fn profile(&self, tick: u64, season: Season, first: u64, reach: u64) -> Option<f32> {
         let (mut sum, mut n) = (0.0, 0.0_f32);
         for cycles in first..first + season.cycles() {
-            let Some(value) = self.analogue(step, season, cycles, reach) else { break };
+            let Some(value) = self.analogue(tick, season, cycles, reach) else { break };
             sum += value;
             n += 1.0;
         }
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_came_a_day_and_a_week_ago_is_found() {
-        let mut history = History::new(4 * 24 * 9);
+        let mut history = History::new(4 * 24 * 9, 1, 0);
         let calendar = Calendar::default();
         // Quarters of an hour; the value is the hour of the day plus the day.
         for quarter in 0..4 * 24 * 9_u16 {

@@ -6,6 +6,8 @@ use rand_xoshiro::{Xoshiro256PlusPlus, rand_core::SeedableRng as _};
 
 use super::{calendar::Event, *};
 
+mod rolling;
+
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 86_400;
 

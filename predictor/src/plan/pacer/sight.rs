@@ -1,10 +1,8 @@
 //! What Pacer's planner goes by: forecasts of minutes, or the truth.
 
-use std::collections::VecDeque;
-
 use super::{Demands, Sight};
 use crate::{
-    forecast::{Config, Forecaster, MASSES, Quantiles},
+    forecast::{Config, Forecaster, MASSES, Observed, Quantiles},
     plan::{Inputs, Shape},
 };
 
@@ -12,23 +10,30 @@ use crate::{
 const STEP_S: u64 = 60;
 
 /// Looks that make a step.
-const LOOKS: usize = (STEP_S / super::LOOK_S) as usize;
+const LOOKS: u64 = STEP_S / super::LOOK_S;
 
 /// Start in seconds from which on half a minute makes no difference: a sixth of the work is enough.
 const SLOW_START_S: u64 = 240;
 
+/// Age in seconds beyond which a forecast says nothing of now any more: what is asked for now says more.
+const STALE_S: u64 = 600;
+
 /// Forecasts of what containers will be asked to serve.
 ///
-/// Forecasts are made of minutes. Where tasks start fast, six forecasters look at minutes that begin ten seconds apart, so
-/// that each look has one that has just ended: half a minute of age is what a forecast of the next minute is worth.
+/// Forecasts are made of minutes. Where tasks start fast, minutes begin every ten seconds, so that each look has one that has
+/// just ended: half a minute of age is what a forecast of the next minute is worth.
 #[derive(Debug, Clone)]
 pub struct Forecasts {
-    phases: Vec<Forecaster>,
-    /// Requests of the latest looks, the newest last: a minute of them.
-    asked: VecDeque<f64>,
-    looks: usize,
-    /// The forecaster that learned last, and when its minute ended.
-    newest: Option<(usize, u64)>,
+    forecaster: Forecaster,
+    /// Looks from one minute that is learned from to the next.
+    every: u64,
+    /// Requests of the latest looks, each in the place of its number, and how many of those followed each other.
+    asked: [f64; LOOKS as usize],
+    row: u64,
+    /// The number of the latest look's ten seconds, counted from 1970 on.
+    newest: Option<u64>,
+    /// When the minute ended that was forecast from last.
+    ended_s: Option<u64>,
 }
 
 impl Forecasts {
@@ -37,42 +42,101 @@ impl Forecasts {
         let start_s = shape.start_us / 1_000_000;
         let nearest = (start_s + STEP_S / 2) / STEP_S;
         let horizons = [nearest.max(1), nearest + 1];
+        let every = if start_s < SLOW_START_S { 1 } else { LOOKS };
         let config = Config { elastic_net: false, ..Config::default() };
-        let forecaster = Forecaster::new(STEP_S, &horizons, config);
-        let phases = if start_s < SLOW_START_S { LOOKS } else { 1 };
         Self {
-            phases: vec![forecaster; phases],
-            asked: VecDeque::with_capacity(LOOKS),
-            looks: 0,
+            forecaster: Forecaster::rolling(STEP_S, every * super::LOOK_S, &horizons, config),
+            every,
+            asked: [0.0; LOOKS as usize],
+            row: 0,
             newest: None,
+            ended_s: None,
+        }
+    }
+
+    /// Learns what was asked in the past, before the first look: requests of ten seconds each, by when these began, in order.
+    ///
+    /// Steps that are left out are not known, like those whose count is no number or below 0. Where only minutes were
+    /// recorded, each of their steps is given a sixth. What is long past is learned by whole minutes: four weeks take a
+    /// third of a second, and an hour of looks afterwards has caught up with all the rest.
+    pub fn recall(&mut self, steps: impl Iterator<Item = (u64, f64)>) {
+        for (at_s, asked) in steps {
+            self.add(at_s.saturating_add(super::LOOK_S / 2) / super::LOOK_S, asked, Past::Long);
+        }
+    }
+
+    /// Adds the requests of the ten seconds of this number.
+    fn add(&mut self, number: u64, asked: f64, past: Past) {
+        let follows = self.newest.is_some_and(|newest| newest.checked_add(1) == Some(number));
+        if self.newest.replace(number) == Some(number) {
+            return;
+        }
+        self.row = if follows { (self.row + 1).min(LOOKS) } else { 1 };
+        self.asked[(number % LOOKS) as usize] = asked;
+        let first = (number + 1).saturating_sub(LOOKS);
+        if self.row < LOOKS || !first.is_multiple_of(self.every) {
+            return;
+        }
+        // A minute of which a part is not known is not known. Before any that is, there is nothing to forecast from.
+        let known = self.asked.iter().all(|asked| asked.is_finite() && 0.0 <= *asked);
+        let count = known.then(|| self.asked.iter().sum::<f64>().round() as u64);
+        if count.is_none() && self.ended_s.is_none() {
+            return;
+        }
+        let at_s = first * super::LOOK_S;
+        let (observed, forecast) = match past {
+            Past::Just => (self.forecaster.observe(at_s, count), true),
+            Past::Long => (self.forecaster.recall(at_s, count), first.is_multiple_of(LOOKS)),
+        };
+        if observed == Observed::Learned && forecast {
+            self.ended_s = Some(at_s + STEP_S);
         }
     }
 }
 
+/// How long ago something was asked.
+#[derive(Debug, Clone, Copy)]
+enum Past {
+    /// Since the last look.
+    Just,
+    /// Before this began.
+    Long,
+}
+
 impl Sight for Forecasts {
     fn look(&mut self, inputs: &Inputs<'_>) {
-        if self.asked.len() == LOOKS {
-            self.asked.pop_front();
-        }
-        self.asked.push_back(inputs.asked);
-        let turn = self.looks % LOOKS;
-        self.looks += 1;
-        if turn < self.phases.len() && self.asked.len() == LOOKS {
-            let count = self.asked.iter().sum::<f64>();
-            // A minute of which a part is not known is not known.
-            let count = count.is_finite().then(|| count.round() as u64);
-            let now_s = inputs.now_us / 1_000_000;
-            self.phases[turn].observe(now_s.saturating_sub(STEP_S), count);
-            self.newest = Some((turn, now_s));
+        let look_us = super::LOOK_S * 1_000_000;
+        // The nearest, as a look may come a moment early or late.
+        let Some(number) = (inputs.now_us.saturating_add(look_us / 2) / look_us).checked_sub(1)
+        else {
+            return;
+        };
+        let Some(newest) = self.newest else {
+            self.add(number, inputs.asked, Past::Just);
+            return;
+        };
+        match number.checked_sub(newest) {
+            // A second look at the same ten seconds.
+            Some(0) => {}
+            // Looks that were missed had as much: what is asked is told by ten seconds.
+            Some(1..=LOOKS) => {
+                let asked = inputs.asked;
+                (newest + 1..=number).for_each(|number| self.add(number, asked, Past::Just));
+            }
+            // The clock was set, or nobody looked for a while: what was asked when is not known.
+            _ => (self.newest, self.row) = (Some(number), 0),
         }
     }
 
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands> {
-        let (turn, ended_s) = self.newest?;
+        let ended_s = self.ended_s?;
+        if STALE_S < (inputs.now_us / 1_000_000).abs_diff(ended_s) {
+            return None;
+        }
         // The minute in whose middle a task could serve. Steps are told by their begin, from that of the last one learned.
         let serves_s = inputs.now_us.saturating_add(inputs.shape.start_us) / 1_000_000;
         let ahead_s = (serves_s + STEP_S / 2).saturating_sub(ended_s).max(STEP_S);
-        let forecast = self.phases[turn].forecast(ahead_s);
+        let forecast = self.forecaster.forecast(ahead_s);
         Some(demands(&forecast, inputs.mean_service_us / 1e6))
     }
 
@@ -120,3 +184,6 @@ impl Sight for Truth {
         "perfect-forecast"
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,7 +232,8 @@ fn zeros_for_weeks_then_a_flood_end_in_as_many_tasks_as_pay() {
         plan = planner.plan(&inputs(now_us, &history, asked, plan, &shape), &plan);
         match look {
             30_000 => assert_eq!(plan, Plan::tasks(1, Why::Least)),
-            30_243.. => assert!(plan.tasks >= 15, "{} at {look}", plan.tasks),
+            // A whole minute of it is over.
+            30_245.. => assert!(plan.tasks >= 15, "{} at {look}", plan.tasks),
             _ => {}
         }
     }
