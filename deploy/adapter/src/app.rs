@@ -116,14 +116,24 @@ impl App {
         timeout(DEATH_SEEN_MAX, self.ended()).await.ok()
     }
 
-    /// Asks the app to stop, and kills it when it does not.
-    pub(crate) async fn stop(mut self) {
+    /// Returns where the app listens, `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        self.connection.address()
+    }
+
+    /// Asks the app to stop, and kills it when it does not, in the time that Lambda gives.
+    pub(crate) async fn stop(self) {
+        self.stop_within(STOP_MAX).await;
+    }
+
+    /// Asks the app to stop, and kills it when it does not within `most`.
+    pub(crate) async fn stop_within(mut self, most: Duration) {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
             let pid = rustix::process::Pid::from_raw(pid).expect("a process id is not zero");
             // It fails only when the app has ended meanwhile, which is what is wanted.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if timeout(STOP_MAX, self.child.wait()).await.is_err() {
+        if timeout(most, self.child.wait()).await.is_err() {
             tracing::warn!("the app did not stop on SIGTERM and is killed");
             let _ = self.child.kill().await;
         }

@@ -1,7 +1,8 @@
 //! Runs any HTTP app as a Lambda function.
 //!
-//! One image then serves both lanes: as an ECS task the app listens and this program is gone (it becomes the app);
-//! as a Lambda function it turns events into requests to the app on loopback. It also tells the gateway what Invoke
+//! One image then serves both lanes: as an ECS task the app listens and this program is gone (it becomes the app), or it
+//! stays in front of it and refuses what the app has no room for; as a Lambda function it turns events into requests to the
+//! app on loopback. It also tells the gateway what Invoke
 //! does not show (billed time, cold start), and answers warm-up events itself. An event shows by its shape which front end
 //! it is of (API Gateway's payload formats 1.0 and 2.0, function URLs, load balancers), and is answered in its format; with
 //! the mode `response_stream`, all are answered in the one format of streams. It knows nothing of policies and never calls
@@ -11,12 +12,15 @@ mod app;
 mod connection;
 mod context;
 mod environment;
+mod guard;
 mod invoke;
 mod runtime_api;
 mod streamed;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt as _;
 use std::pin::pin;
 use std::process::ExitStatus;
@@ -42,7 +46,8 @@ pub struct Args {
     #[arg(long, env = "PACER_ADAPTER_PORT", default_value_t = 8080)]
     pub port: u16,
 
-    /// Path that is asked until the app answers with a status below 500.
+    /// Path that is asked until the app answers with a status below 500. With --slots, what asks for it is never refused,
+    /// unless it is /.
     #[arg(long, env = "PACER_ADAPTER_READY_PATH", default_value = "/", value_parser = parse_path)]
     pub ready_path: String,
 
@@ -55,6 +60,21 @@ pub struct Args {
     /// AWS_LWA_INVOKE_MODE counts. A streamed answer cannot tell the billed time, which is known after its end.
     #[arg(long, env = "PACER_ADAPTER_INVOKE_MODE", value_parser = parse_mode)]
     pub invoke_mode: Option<InvokeMode>,
+
+    /// In a container: how many requests the app is given at once. Further ones are answered 503 and x-pacer-busy: 1 before
+    /// the app sees them, so that a gateway may send them elsewhere. Without it the process becomes the app. In Lambda it
+    /// does not count: there requests come one at a time.
+    #[arg(long, env = "PACER_SLOTS", value_name = "N")]
+    pub slots: Option<NonZeroUsize>,
+
+    /// With --slots: where to listen. The app listens on 127.0.0.1 and --port; on a free one when that is this one.
+    #[arg(
+        long,
+        env = "PACER_ADAPTER_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
 
     /// The app and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -116,18 +136,33 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Runs the app until it ends or SIGTERM or SIGINT comes, which is passed on to it.
 ///
 /// Where `AWS_LAMBDA_RUNTIME_API` is not set there is no Lambda: the process becomes the app (exec), so that its
-/// signals and exit code are its own. `PORT` is then given to it only if it has none and the port is not 0.
+/// signals and exit code are its own. `PORT` is then given to it only if it has none and the port is not 0. With
+/// [`Args::slots`] it stays in front of the app instead, and admits so many requests at once.
 ///
 /// # Errors
 ///
 /// When the app cannot be started, is not ready in time or ends; when the Runtime API cannot be used. Lambda has then
 /// been told, as far as it could be, and the process should exit with a status other than 0.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let Ok(api) = std::env::var("AWS_LAMBDA_RUNTIME_API") else { return Err(become_app(&args)) };
+    let place = match (std::env::var("AWS_LAMBDA_RUNTIME_API"), args.slots) {
+        (Ok(api), _) => Place::Lambda(api),
+        (Err(_), Some(slots)) => Place::Container(slots.get()),
+        (Err(_), None) => return Err(become_app(&args)),
+    };
     let started = Instant::now();
-    let mode = args.mode()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut told_to_stop = pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    });
+    let api = match place {
+        Place::Lambda(api) => api,
+        Place::Container(slots) => return guard::run(&args, slots, told_to_stop).await,
+    };
+    let mode = args.mode()?;
 
     let mut api = RuntimeApi::new(api);
     let mut app = match App::start(&args) {
@@ -136,12 +171,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             return Err(failed_init(&mut api, "Runtime.InvalidEntrypoint", error).await);
         }
     };
-    let mut told_to_stop = pin!(async {
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = interrupt.recv() => (),
-        }
-    });
     let result = tokio::select! {
         result = serve(&args, mode, &mut api, &mut app, started) => match result {
             // A signal to the whole process group ends the app too, and its end may be seen first: that is no failure.
@@ -152,6 +181,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     app.stop().await;
     result
+}
+
+/// Where this process runs, and stays.
+enum Place {
+    /// In an environment with this Runtime API.
+    Lambda(String),
+    /// In front of an app that is given so many requests at once.
+    Container(usize),
 }
 
 /// Returns only when it failed.

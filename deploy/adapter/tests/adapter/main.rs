@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not seen to be in tests")]
 
 mod formats;
+mod guard;
 mod lambda;
 mod streaming;
 
