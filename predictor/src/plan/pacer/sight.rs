@@ -57,8 +57,8 @@ impl Forecasts {
     /// Learns what was asked in the past, before the first look: requests of ten seconds each, by when these began, in order.
     ///
     /// Steps that are left out are not known, like those whose count is no number or below 0. Where only minutes were
-    /// recorded, each of their steps is given a sixth. What is long past is learned by whole minutes: four weeks take a
-    /// third of a second, and an hour of looks afterwards has caught up with all the rest.
+    /// recorded, each of their steps is given a sixth. What is long past is learned by whole minutes, in a
+    /// sixth of the work.
     pub fn recall(&mut self, steps: impl Iterator<Item = (u64, f64)>) {
         for (at_s, asked) in steps {
             self.add(at_s.saturating_add(super::LOOK_S / 2) / super::LOOK_S, asked, Past::Long);
