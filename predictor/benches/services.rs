@@ -35,6 +35,8 @@ fn shape() -> Shape {
         least_paid_us: 60_000_000,
         min_tasks: 0,
         max_tasks: 100,
+        warm: None,
+        spot: None,
     }
 }
 
@@ -70,6 +72,7 @@ impl Service {
             waiting: 0,
             shape,
             truth: None,
+            lambda: predictor::plan::OnLambda::default(),
         };
         self.plan = self.planner.plan(&inputs, &self.plan);
     }

@@ -15,8 +15,10 @@ mod newsvendor;
 mod pacer;
 mod predictive;
 mod spock;
+pub mod spot;
 mod static_tasks;
 mod target_tracking;
+pub mod warm;
 
 pub use self::{
     basis::{Basis, utc, words},
@@ -27,8 +29,10 @@ pub use self::{
     pacer::{Demands, Forecasts, Pacer, Sight, Truth as KnownAhead},
     predictive::Predictive,
     spock::Spock,
+    spot::Spot,
     static_tasks::StaticTasks,
     target_tracking::TargetTracking,
+    warm::{OnLambda, Provisioned, Warm},
 };
 
 use std::fmt;
@@ -48,6 +52,11 @@ pub trait Planner {
     /// How requests use what it holds ready.
     fn routing(&self) -> Routing {
         Routing::Hybrid
+    }
+
+    /// Whether it says which tasks may be on Spot ([`Plan::spot`]); else the operator's share of all of them is.
+    fn places_spot(&self) -> bool {
+        false
     }
 
     /// Returns the name that reports give it.
@@ -84,6 +93,8 @@ pub struct Inputs<'a> {
     pub busy: u32,
     /// Requests that wait for a slot.
     pub waiting: u32,
+    /// What was asked of Lambda since the last look, spills among it.
+    pub lambda: OnLambda,
     /// What the service is made of.
     pub shape: &'a Shape,
     /// The demand to come, for those planners that are meant to know it: busy slots on average from one moment to another.
@@ -115,6 +126,17 @@ pub struct Shape {
     pub min_tasks: u32,
     /// Most tasks.
     pub max_tasks: u32,
+    /// Environments that may be held warm; `None` without a Lambda lane, or where the operator wants none.
+    pub warm: Option<Warm>,
+    /// Tasks that may be on Spot.
+    pub spot: Option<Spot>,
+}
+
+impl Shape {
+    /// Returns the share of its slots that the next task must have busy to pay, which may be one on Spot.
+    pub(crate) fn next_break_even(&self) -> f64 {
+        self.break_even * self.spot.map_or(1.0, |spot| spot.next_price())
+    }
 }
 
 /// What was asked of a service, by steps of equal length; the latest last.
@@ -187,6 +209,8 @@ impl History {
 pub struct Plan {
     /// Tasks.
     pub tasks: u32,
+    /// Of these, how many may be on Spot.
+    pub spot: u32,
     /// Environments to have warm, by warm-up invokes.
     pub warm: u32,
     /// Environments of provisioned concurrency.
@@ -198,7 +222,7 @@ pub struct Plan {
 impl Plan {
     /// Holds `tasks` and no environments.
     pub const fn tasks(tasks: u32, why: Why) -> Self {
-        Self { tasks, warm: 0, provisioned: 0, why }
+        Self { tasks, spot: 0, warm: 0, provisioned: 0, why }
     }
 }
 

@@ -57,7 +57,7 @@ impl Seen {
             level: level(demands, demand),
             demand,
             at_us: self.at_us,
-            break_even: shape.break_even,
+            break_even: shape.next_break_even(),
             expected: demands.iter().map(|(demand, share)| demand * share).sum(),
             p90: quantile(demands, 0.9),
             now: self.now,
@@ -70,7 +70,8 @@ impl Seen {
 
 /// Returns the most busy slots, were they known, for which a task beyond `tasks` does not pay.
 fn just_enough(tasks: u32, shape: &Shape) -> f64 {
-    let &Shape { slots_per_task, break_even, patience, .. } = shape;
+    let &Shape { slots_per_task, patience, .. } = shape;
+    let break_even = shape.next_break_even();
     let pays = |demand: f64| {
         let most = tasks.saturating_add(1);
         let known = [(demand, 1.0)];
@@ -213,6 +214,8 @@ mod tests {
         least_paid_us: 60_000_000,
         min_tasks: 0,
         max_tasks: 40,
+        warm: None,
+        spot: None,
     };
 
     /// 14:32 of some day.

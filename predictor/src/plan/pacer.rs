@@ -19,10 +19,11 @@ pub use self::sight::{Forecasts, Truth};
 use self::watch::Watch;
 use super::{
     Inputs, Plan, Planner, Shape, Why,
-    basis::{Basis, Seen},
+    basis::{Basis, Seen, quantile},
     erlang,
     event::{self, Event},
     hold::Hold,
+    warm::Pool,
 };
 
 /// How often it looks, in seconds.
@@ -31,6 +32,12 @@ const LOOK_S: u64 = 10;
 /// For how long a task more is expected to be used, in paid starts. With 3, with 7 and without any end, five of the loads of
 /// `tests/sim` cost the same within 3 %.
 const USED_FOR: f64 = 7.0;
+
+/// Quantile of the demand that warm environments are held for, beyond what slots there are.
+const WARM_LEVEL: f64 = 0.99;
+
+/// Quantile of the demand that is nearly certain: tasks for it are not left to Spot.
+const CERTAIN_LEVEL: f64 = 0.1;
 
 /// Demands (busy slots), and how likely each is.
 pub type Demands = Vec<(f64, f64)>;
@@ -59,6 +66,7 @@ pub struct Pacer<S> {
     hold: Hold,
     events: Vec<Event>,
     watch: Watch,
+    pool: Pool,
     /// What was asked since the last look, and when that was.
     asked: f64,
     looked_us: Option<u64>,
@@ -83,6 +91,7 @@ impl<S: Sight> Pacer<S> {
             hold: Hold::default(),
             events: Vec::new(),
             watch: Watch::default(),
+            pool: Pool::default(),
             seen: None,
         }
     }
@@ -155,7 +164,8 @@ impl Wanted {
 
 /// Returns how many tasks are busy for at least `times` the break-even: up to one more than there may be.
 fn worthwhile(shape: &Shape, demands: &[(f64, f64)], times: f64) -> u32 {
-    let &Shape { slots_per_task, break_even, patience, max_tasks, .. } = shape;
+    let &Shape { slots_per_task, patience, max_tasks, .. } = shape;
+    let break_even = shape.next_break_even();
     let most = max_tasks.saturating_add(1);
     // A share that is none is of no prices: nothing is known to pay.
     if break_even.is_nan() {
@@ -214,8 +224,21 @@ impl<S: Sight> Planner for Pacer<S> {
         } else {
             Plan::tasks(wanted.tasks, wanted.why)
         };
+        let step_us = inputs.history.step_us();
+        // What may be busy at once, of what containers are asked for now or then.
+        let busiest = quantile(&seen.demands, WARM_LEVEL).max(number(inputs.history.last()));
+        let (warm, provisioned) = self.pool.plan(inputs, busiest, step_us);
+        let spot = shape.spot.map_or(0, |spot| {
+            let low = [(quantile(&seen.demands, CERTAIN_LEVEL).min(seen.now), 1.0)];
+            spot.tasks(plan.tasks, worthwhile(shape, &low, 1.0).max(shape.min_tasks))
+        });
+        let plan = Plan { spot, warm, provisioned, ..plan };
         self.seen = Some((seen, plan.tasks, shape.clone()));
         plan
+    }
+
+    fn places_spot(&self) -> bool {
+        true
     }
 
     fn every_us(&self) -> u64 {

@@ -102,6 +102,8 @@ mod tests {
             least_paid_us: MINUTE_US,
             min_tasks: 0,
             max_tasks: 5,
+            warm: None,
+            spot: None,
         };
         let history = History::new(MINUTE_US, 60);
         let inputs = Inputs {
@@ -115,6 +117,7 @@ mod tests {
             waiting: 0,
             shape: &shape,
             truth: None,
+            lambda: crate::plan::OnLambda::default(),
         };
         let mut tracking = TargetTracking::new(0.7);
         tracking.floor(40);

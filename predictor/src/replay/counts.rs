@@ -11,7 +11,7 @@
 //!   is cold if that has not happened within its idle lifetime: `exp(-crossings)`. The load that containers leave over is
 //!   less even than Poisson; `n` is taken as normal, of Riordan's variance.
 //!
-//! Warm-up invokes and provisioned concurrency are not reckoned: no planner orders them yet.
+//! Warm-up invokes and provisioned concurrency are not reckoned: who is to be judged by them is followed request by request.
 //!
 //! [`super::engine`] knows none of these shortcuts; a test holds the two together.
 
@@ -33,7 +33,7 @@ use super::{
     site::{Account, BALANCER_WAIT_US, HISTORY_US, IDLE_US, Outcome, Planned, Site},
     tally::{Failed, SpillCause, Tally, Window},
 };
-use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why, erlang};
+use crate::plan::{History, Inputs, OnLambda, Plan, Planner, Routing, Truth, Why, erlang};
 
 /// Points by which a distribution of durations is told when latencies are added up.
 const GRID: usize = 256;
@@ -204,8 +204,10 @@ impl<'a> Counts<'a> {
             waiting: self.backlog as u32,
             shape: &self.site.shape,
             truth: self.truth,
+            lambda: OnLambda::default(),
         };
         let plan = self.planner.plan(&inputs, &self.plan);
+        self.tasks.spot_most = self.planner.places_spot().then_some(plan.spot);
         self.steady = plan.tasks == self.plan.tasks;
         self.plan = plan;
         if self.routing != Routing::LambdaOnly {

@@ -259,6 +259,7 @@ impl Engine<'_> {
                     self.on_lambda -= 1;
                 }
                 if kind != Kind::WarmUp {
+                    site.lambda.ended();
                     site.leave(now_us);
                 }
             }

@@ -78,6 +78,8 @@ fn site(service_time: Distribution) -> Site {
             least_paid_us: 60 * SECOND,
             min_tasks: 0,
             max_tasks: 1000,
+            warm: None,
+            spot: None,
         },
         first_tasks: 0,
     }

@@ -17,7 +17,7 @@ use super::{
     load::Load,
     site::{Site, Stream},
 };
-use crate::plan::Shape;
+use crate::plan::{Shape, Spot, spot::price_share};
 
 /// Latency that counts as within the objective where none is written.
 const OBJECTIVE: Duration = Duration::from_secs(1);
@@ -91,6 +91,8 @@ pub fn of_service(
         least_paid_us,
         min_tasks: assumed.tasks.min,
         max_tasks: assumed.tasks.max.max(assumed.tasks.min),
+        warm: None,
+        spot: None,
     };
     let mut site = Site {
         service: service.clone(),
@@ -155,6 +157,9 @@ impl Site {
         let slots = self.task.slots;
         let even = book.break_even_utilisation(function, task, false, slots, mean, terms);
         self.shape.break_even = even / slowness;
+        let price = price_share(book, task, self.shape.paid_start_us, terms);
+        let up_to = self.task.spot;
+        self.shape.spot = (0.0 < up_to).then_some(Spot { up_to, price });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Plans of loads that are played second by second.
 
 use super::*;
-use crate::plan::History;
+use crate::plan::{History, OnLambda, Spot};
 use policies::policy::Expect;
 
 const SECOND: u64 = 1_000_000;
@@ -16,6 +16,8 @@ fn shape() -> Shape {
         least_paid_us: 60 * SECOND,
         min_tasks: 1,
         max_tasks: 40,
+        warm: None,
+        spot: None,
     }
 }
 
@@ -42,6 +44,7 @@ fn inputs<'a>(
         waiting: 0,
         shape,
         truth: None,
+        lambda: OnLambda::default(),
     }
 }
 
@@ -167,6 +170,24 @@ fn the_operators_bounds_are_a_reason() {
     };
     assert_eq!(at(2, 40, 0.0), Plan::tasks(2, Why::Least));
     assert_eq!(at(2, 5, 100.0), Plan::tasks(5, Why::Most));
+}
+
+#[test]
+fn what_is_certain_to_be_needed_is_not_left_to_spot() {
+    let spot = Some(Spot { up_to: 0.7, price: 0.3 });
+    let dear = Shape { min_tasks: 2, ..shape() };
+    let cheap = Shape { spot, ..dear.clone() };
+    let uneven = by_chance(9, |second| if second / 600 % 2 == 0 { 30.0 } else { 10.0 });
+    let (without, with) = (played(&dear, 7_200, &uneven), played(&cheap, 7_200, &uneven));
+    assert!(without.iter().all(|plan| plan.spot == 0));
+    let certain = worthwhile(&cheap, &[(5.0, 1.0)], 1.0);
+    for plan in &with[60..] {
+        assert!(plan.spot <= plan.tasks.saturating_sub(2) * 7 / 10, "{plan:?}");
+        assert!(plan.spot == 0 || certain <= plan.tasks - plan.spot, "{plan:?} of {certain}");
+    }
+    assert!(with.iter().any(|plan| 3 <= plan.spot));
+    let sum = |plans: &[Plan]| plans.iter().map(|plan| u64::from(plan.tasks)).sum::<u64>();
+    assert!(sum(&without) < sum(&with), "a task that costs less pays sooner");
 }
 
 #[test]
@@ -316,6 +337,8 @@ mod laws {
                 least_paid_us,
                 min_tasks,
                 max_tasks,
+                warm: None,
+                spot: None,
             };
             let mut planner = Pacer::new(Forecasts::new(&shape));
             let all = |expect| Event { from_us: 0, until_us: u64::MAX / 2, expect };

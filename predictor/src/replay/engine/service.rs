@@ -16,7 +16,7 @@ use super::{
     event::{Event, Kind, of_task, token},
     stream::Stream,
 };
-use crate::plan::{History, Inputs, Plan, Planner, Routing, Truth, Why};
+use crate::plan::{History, Inputs, OnLambda, Plan, Planner, Routing, Truth, Why};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
@@ -24,6 +24,34 @@ pub(super) struct Waiting {
     pub(super) service_us: u64,
     pub(super) stream: u16,
     pub(super) answer_bytes: u32,
+}
+
+/// What Lambda was asked since the last look; warm-up invokes left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lambda {
+    asked: u64,
+    asked_us: u128,
+    busy: u32,
+    most: u32,
+}
+
+impl Lambda {
+    fn began(&mut self, run_us: u64) {
+        self.asked += 1;
+        self.asked_us += u128::from(run_us);
+        self.busy += 1;
+        self.most = self.most.max(self.busy);
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.busy -= 1;
+    }
+
+    fn take(&mut self) -> OnLambda {
+        let Self { asked, asked_us, most, busy } = *self;
+        (self.asked, self.asked_us, self.most) = (0, 0, busy);
+        OnLambda { asked: asked as f64, mean_us: asked_us as f64 / asked.max(1) as f64, most }
+    }
 }
 
 /// A service while it runs.
@@ -53,6 +81,7 @@ pub(super) struct Running<'a> {
     pub(super) asked: u64,
     pub(super) all_asked: u64,
     pub(super) all_asked_us: u128,
+    pub(super) lambda: Lambda,
     pub(super) areas: (u128, u128),
     pub(super) in_system: u64,
     pub(super) in_system_at: u64,
@@ -112,6 +141,7 @@ impl<'a> Running<'a> {
             asked: 0,
             all_asked: 0,
             all_asked_us: 0,
+            lambda: Lambda::default(),
             areas: (0, 0),
             in_system: 0,
             in_system_at: start_us,
@@ -146,8 +176,10 @@ impl<'a> Running<'a> {
             waiting: self.queue.len() as u32,
             shape: &self.spec.shape,
             truth: self.truth,
+            lambda: self.lambda.take(),
         };
         let plan = self.planner.plan(&inputs, &self.plan);
+        self.tasks.spot_most = self.planner.places_spot().then_some(plan.spot);
         if self.routing != Routing::LambdaOnly {
             self.set_tasks(number, now_us, plan.tasks, &mut later);
         }
@@ -234,6 +266,7 @@ impl<'a> Running<'a> {
         self.tally.cold += u64::from(started.cold_us.is_some());
         self.tally.cold_us += started.cold_us.unwrap_or_default();
         self.tally.most_on_lambda = self.tally.most_on_lambda.max(self.function.in_flight);
+        self.lambda.began(started.end_us - now_us);
         let latency_us = started.end_us - waiting.arrived_us;
         match started.failed {
             Some(why) => {

@@ -17,6 +17,8 @@ fn shape() -> Shape {
         least_paid_us: 60 * SECOND,
         min_tasks: 1,
         max_tasks: 40,
+        warm: None,
+        spot: None,
     }
 }
 
@@ -39,6 +41,7 @@ fn look_at(forecasts: &mut Forecasts, now_us: u64, asked: f64) -> Option<f64> {
         waiting: 0,
         shape: &shape,
         truth: None,
+        lambda: crate::plan::OnLambda::default(),
     };
     forecasts.look(&inputs);
     let demands = forecasts.demands(&inputs)?;
