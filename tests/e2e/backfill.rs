@@ -14,7 +14,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::harness::{
-    Upstream,
+    Cloud, Upstream,
     process::{Ended, Process, command, run},
     until,
 };
@@ -278,6 +278,43 @@ async fn counts_are_of_the_service_that_is_named() {
 }
 
 #[tokio::test]
+async fn a_bucket_is_merged_into_and_never_overwritten_blindly() {
+    let cloud = Cloud::start("buckets: [own-history]", 1).await;
+    let folder = folder();
+    let state =
+        format!("region: eu-west-1\nendpoint_url: {}\nstate: s3://own-history/pacer", cloud.url());
+    let policy = POLICY.replace("state: ${DIR}/state", &state);
+    std::fs::write(folder.path().join("policy.yaml"), policy).expect("the folder is ours");
+    // Two days, so that there are two objects at least.
+    let start_s = hour_s() - 2 * 86_400;
+    let counts = |minutes: std::ops::Range<u64>| {
+        let rows = minutes.map(|minute| format!("{},60\n", start_s + minute * 60));
+        let file = folder.path().join("counts.csv");
+        std::fs::write(&file, "timestamp,count\n".to_owned() + &rows.collect::<String>())
+            .expect("the folder is ours");
+        file.display().to_string()
+    };
+    let file = counts(0..1_000);
+    let source = ["--trace", &file, "--service", "film"];
+    let told = filled(folder.path(), &source).await;
+    says(&told, &["6000 steps written\n", "s3://own-history/pacer/history/: 6000 steps written"]);
+    counts(500..2_000);
+    let told = filled(folder.path(), &source).await;
+    says(&told, &["6000 steps written; 3000 were there already"]);
+    // Another service of the same days leaves this one's alone.
+    let told = filled(folder.path(), &["--trace", &file, "--service", "thumb"]).await;
+    says(&told, &["9000 steps written\n"]);
+    counts(0..2_000);
+    says(&filled(folder.path(), &source).await, &["0 steps written; 12000 were there already"]);
+
+    let missing =
+        POLICY.replace("state: ${DIR}/state", &state.replace("own-history", "no-such-bucket"));
+    std::fs::write(folder.path().join("policy.yaml"), missing).expect("the folder is ours");
+    refused(folder.path(), &source, &["S3 ", "bucket no-such-bucket", "NoSuchBucket"]).await;
+    cloud.stop().await;
+}
+
+#[tokio::test]
 async fn slips_are_told_with_what_to_write() {
     let folder = folder();
     let path = folder.path();
@@ -303,9 +340,12 @@ async fn slips_are_told_with_what_to_write() {
 #[tokio::test]
 async fn a_real_prometheus_is_read() {
     let there = |program: &str| {
-        let run =
-            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        run.status().is_ok_and(|status| status.success())
+        Command::new(program)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     };
     if !there("prometheus") || !there("promtool") {
         eprintln!("SKIPPED: there is no prometheus and promtool (Debian package prometheus)");
