@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     admin,
-    control::{Control, reload::Follower},
+    control::{Control, capacity::Clock, reload::Follower},
     files::ReadPolicy,
     serve::{Serving, Setup},
     telemetry::{access_log::AccessLog, exposition, shard::Shard},
@@ -38,13 +38,19 @@ pub(crate) struct Running {
     serving: Serving,
     log: Option<AccessLog>,
     reload: Arc<Notify>,
+    stopping: Arc<Notify>,
     stop_control: oneshot::Sender<()>,
     control: JoinHandle<()>,
 }
 
 /// Starts a gateway with a policy and a number of workers; it serves when this returns. With `watch`, the policy's files
-/// are followed.
-pub(crate) fn start(read: ReadPolicy, workers: usize, watch: bool) -> anyhow::Result<Running> {
+/// are followed. Plans go by `clock`.
+pub(crate) fn start(
+    read: ReadPolicy,
+    workers: usize,
+    watch: bool,
+    clock: Clock,
+) -> anyhow::Result<Running> {
     let ReadPolicy { loaded, reading } = read;
     let policy = Arc::new(loaded.policy);
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -62,12 +68,14 @@ pub(crate) fn start(read: ReadPolicy, workers: usize, watch: bool) -> anyhow::Re
 
     let (ready, started) = std_mpsc::channel();
     let (stop_control, stopped) = oneshot::channel();
+    let stopping = Arc::new(Notify::new());
+    let told_of_stop = stopping.clone();
     let (recent, recent_received) = mpsc::channel(RECENT_BATCHES);
     let control = std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
             control(
-                Start { policy, warnings, follower, workers },
+                Start { policy, warnings, follower, workers, clock, stopping: told_of_stop },
                 Listeners { admin, metrics },
                 recent_received,
                 &ready,
@@ -84,6 +92,7 @@ pub(crate) fn start(read: ReadPolicy, workers: usize, watch: bool) -> anyhow::Re
         serving,
         log,
         reload,
+        stopping,
         stop_control,
         control,
     })
@@ -107,6 +116,7 @@ impl Running {
     }
 
     fn end(self, drain: bool) {
+        self.stopping.notify_one();
         self.serving.shutdown(drain);
         if let Some(log) = self.log {
             log.finish();
@@ -155,6 +165,8 @@ struct Start {
     warnings: Vec<String>,
     follower: Follower,
     workers: usize,
+    clock: Clock,
+    stopping: Arc<Notify>,
 }
 
 fn control(
@@ -168,7 +180,7 @@ fn control(
         .enable_all()
         .build()
         .expect("a runtime of one thread needs only file descriptors");
-    let Start { policy, warnings, follower, workers } = start;
+    let Start { policy, warnings, follower, workers, clock, stopping } = start;
     runtime.block_on(async {
         let first = match Control::first_world(&policy, workers).await {
             Ok(first) => first,
@@ -179,7 +191,8 @@ fn control(
         };
         let shards: Vec<_> = (0..workers).map(|worker| Arc::new(Shard::new(worker))).collect();
         let (publish, worlds) = watch::channel(first.world.clone());
-        let control = Control::new(policy, shards.clone(), publish, recent, first, follower);
+        let control = Control::new(policy, shards.clone(), publish, recent, first, follower, clock);
+        let mut control = control.stopping(stopping);
         let shared = control.shared();
         shared.warned(warnings);
         if let Some(listener) = listeners.admin {
@@ -191,6 +204,7 @@ fn control(
                 async move { report("metrics", exposition::serve(listener, shared).await) },
             );
         }
+        control.join().await;
         if ready.send(Ok((worlds, shards))).is_ok() {
             control.run(stopped).await;
         }

@@ -111,6 +111,16 @@ fn start_log() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
+/// Reads how many times faster than real a clock passes.
+fn time_scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.1..=1000.0).contains(&scale) {
+        Ok(scale)
+    } else {
+        Err("is out of range; write 0.1 to 1000".to_owned())
+    }
+}
+
 /// Loads the policy `file` from the disk; the error holds all its problems, a line each.
 fn load_policy(file: &str) -> anyhow::Result<ReadPolicy> {
     read_policy(file, &FileSource)

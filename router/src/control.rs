@@ -5,10 +5,13 @@
 //! [`World`] they were sent. What takes time (AWS's APIs, DNS, probes) runs as a job of its own and reports back, so one
 //! slow answer does not hold up the rest. [`Control::tick`] is the whole story, top to bottom.
 
+pub(crate) mod act;
 pub(crate) mod aws;
+pub(crate) mod capacity;
 pub(crate) mod credentials;
 pub(crate) mod discover;
 pub(crate) mod functions;
+pub(crate) mod gateways;
 mod lately;
 pub(crate) mod learn;
 pub(crate) mod pace;
@@ -16,6 +19,7 @@ pub(crate) mod probe;
 mod rate;
 pub(crate) mod reload;
 mod shared;
+mod starts;
 mod worlds;
 
 #[cfg(test)]
@@ -33,9 +37,9 @@ use aws_credential_types::Credentials;
 use policies::policy::{Policy, Queue, ServiceId};
 use predictor::outcome::Outcome;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -44,18 +48,22 @@ pub(crate) use self::lately::Lately;
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 pub(crate) use self::worlds::First;
 use self::{
+    act::{Acted, Actuators, Allowed},
     aws::Aws,
+    capacity::{Capacity, Clock, Look, Recalled, STEP_S, Step},
     credentials::{Keys, Renewal},
     discover::{
         Fleet, Found,
         ecs::{Clusters, Polled, events::Event},
     },
     functions::Functions,
+    gateways::{Gateways, JOIN_MAX, LEAVE_MAX},
     learn::Learner,
     reload::{Follower, Now},
 };
 use crate::{
     files::{Reading, Stamp},
+    history::{self, History, Loaded, Loading},
     lane::next_key,
     telemetry::shard::Shard,
     world::{Beliefs, Endpoints, World},
@@ -69,6 +77,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// the price of adding up 84 counters a profile and worker.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
 
+/// How long what the other gateways were asked is waited for: two of their beats.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
+
 /// The control loop and what it owns.
 pub(crate) struct Control {
     policy: Arc<Policy>,
@@ -80,9 +91,17 @@ pub(crate) struct Control {
     fleets: BTreeMap<u64, Fleet>,
     clusters: Clusters,
     functions: Functions,
+    gateways: Gateways,
+    /// The gateway is about to stop.
+    stopping: Arc<Notify>,
     follower: Follower,
     learner: Learner,
     learned: Instant,
+    capacity: Capacity,
+    /// What this gateway was asked in a step that is not planned for yet, and since when others are waited for.
+    looked: Option<(Look, Instant)>,
+    actuators: Actuators,
+    history: History,
     keys: Keys,
     aws: Option<Arc<Aws>>,
     jobs: JoinSet<Report>,
@@ -98,12 +117,18 @@ enum Report {
     Told(Queue, Result<Vec<Event>, String>),
     /// Lambda's API was asked for a function.
     Answered(functions::Answer),
+    /// The table of gateways was written and read.
+    Met(gateways::Done),
     /// The task of a key was probed.
     Probed(u64, u64, Result<(), String>),
     /// The policy's files were looked at.
     Looked(Stamp),
     /// The policy was read again.
     Read(Reading, reload::Result),
+    /// A planner has learned from its past.
+    Recalled(Recalled),
+    /// A service's count of tasks was read or set.
+    Acted(Acted),
     /// Credentials were asked for.
     Keys(Result<Credentials, String>),
 }
@@ -112,7 +137,7 @@ impl Control {
     /// Makes the loop for `policy`, beginning with the world that the workers were started with.
     ///
     /// Worlds go out through `publish`; outcomes of finished requests come in through `recent`; `follower` brings other
-    /// policies.
+    /// policies. Plans go by `clock`.
     pub(crate) fn new(
         policy: Arc<Policy>,
         shards: Vec<Arc<Shard>>,
@@ -120,6 +145,7 @@ impl Control {
         recent: mpsc::Receiver<Vec<Outcome>>,
         first: First,
         follower: Follower,
+        clock: Clock,
     ) -> Self {
         let First { world: first, credentials } = first;
         let now = Instant::now();
@@ -134,13 +160,19 @@ impl Control {
             let id = ServiceId(index as u16);
             Some((next_key(), Fleet::new(id, service.name.clone(), container, tasks, now)))
         });
-        Self {
+        let mut control = Self {
             fleets: fleets.collect(),
             clusters: Clusters::default(),
             functions,
+            gateways: Gateways::new(&policy, now),
+            stopping: Arc::default(),
             follower,
             learner: Learner::new(&policy),
             learned: now,
+            capacity: Capacity::new(&policy, clock),
+            looked: None,
+            actuators: Actuators::default(),
+            history: History::none(),
             keys: Keys::new(credentials, SystemTime::now()),
             aws: None,
             jobs: JoinSet::new(),
@@ -149,6 +181,53 @@ impl Control {
             publish,
             shared,
             recent,
+        };
+        control.divide();
+        control
+    }
+
+    /// Is told through `stopping` that the gateway is about to stop: another may lead then, while this one still serves.
+    pub(crate) fn stopping(self, stopping: Arc<Notify>) -> Self {
+        Self { stopping, ..self }
+    }
+
+    /// Finds the other gateways and waits for this one's share of slots, for [`JOIN_MAX`] at most. Not at all when it is
+    /// alone, or the table of gateways cannot be reached.
+    pub(crate) async fn join(&mut self) {
+        if self.gateways.divides() {
+            self.load_aws().await;
+        }
+        let end = Instant::now() + JOIN_MAX;
+        while let Some(aws) = self.aws.clone()
+            && !self.gateways.is_in()
+            && Instant::now() < end
+        {
+            let now = Instant::now();
+            match self.gateways.due(&aws, BTreeMap::new, now) {
+                Some(round) => {
+                    let done = round.run().await;
+                    self.gateways.heard(done, Instant::now(), SystemTime::now());
+                }
+                None => sleep(TICK / 4).await,
+            }
+        }
+        self.gateways.serves();
+        self.divide();
+        let state = self.gateways.state(Instant::now(), SystemTime::now());
+        self.shared.stats().tell_gateways(state);
+    }
+
+    async fn load_aws(&mut self) {
+        if self.aws.is_some() || !Aws::is_needed(&self.policy) {
+            return;
+        }
+        match Aws::load(&self.policy).await {
+            Ok(aws) => self.aws = Some(Arc::new(aws)),
+            // `first_world` loaded the same settings, so this is a file that changed in between.
+            Err(error) => warn!(
+                error = format!("{error:#}"),
+                "no AWS settings: neither ECS nor new credentials until a restart"
+            ),
         }
     }
 
@@ -160,21 +239,18 @@ impl Control {
     /// Runs until `stop`. Jobs still under way are dropped with it.
     pub(crate) async fn run(mut self, stop: impl Future) {
         let mut stop = pin!(stop);
-        if Aws::is_needed(&self.policy) {
-            match Aws::load(&self.policy).await {
-                Ok(aws) => self.aws = Some(Arc::new(aws)),
-                // `first_world` loaded the same settings, so this is a file that changed in between.
-                Err(error) => warn!(
-                    error = format!("{error:#}"),
-                    "no AWS settings: neither ECS nor new credentials until a restart"
-                ),
-            }
-        }
+        self.load_aws().await;
+        let mut past = self.open_history();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = &mut stop => return,
+                _ = &mut stop => break,
+                () = self.stopping.notified() => {
+                    self.gateways.stop(Instant::now());
+                    ticks.reset_immediately();
+                }
+                Some(loaded) = past.next(), if !past.is_done() => self.remember(loaded),
                 Some(report) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     if self.hear(report) {
                         ticks.reset_immediately();
@@ -189,15 +265,48 @@ impl Control {
                 _ = ticks.tick() => self.tick(Instant::now(), SystemTime::now()),
             }
         }
+        self.leave().await;
+        self.history.close().await;
     }
 
-    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed.
+    /// Opens the store of what was asked. One that cannot be opened is told of, and done without.
+    fn open_history(&mut self) -> Loading {
+        let aws = self.aws.as_ref().map(|aws| aws.config());
+        match History::open(self.policy.state.as_ref(), aws) {
+            Ok((history, loading)) => {
+                self.history = history;
+                loading
+            }
+            Err(error) => {
+                warn!(
+                    error = format!("{error:#}"),
+                    "what services are asked is not kept; mend `state`"
+                );
+                Loading::nothing()
+            }
+        }
+    }
+
+    /// Takes in what the store had.
+    fn remember(&mut self, loaded: Loaded) {
+        for note in &loaded.notes {
+            warn!("{note}");
+        }
+        let services = loaded.services().count();
+        if 0 < services {
+            info!(services, "what was asked before is known");
+        }
+        self.capacity.remember(loaded);
+    }
+
+    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed; plan.
     ///
     /// Nothing here waits. The steps start jobs for what is due; [`Control::hear`] takes in what they find.
     fn tick(&mut self, now: Instant, clock: SystemTime) {
         self.look(now);
         self.discover(now);
         self.read_functions(now);
+        self.meet(now);
         self.probe(now);
         let beliefs = self.learn(now);
         let keys = self.renew_keys(now, clock);
@@ -205,7 +314,11 @@ impl Control {
         if beliefs.is_some() || keys.is_some() || lists.is_some() {
             self.publish(beliefs, keys, lists);
         }
+        self.plan(now, clock);
+        self.act(now);
+        self.history.flush(now);
         self.shared.look(now);
+        self.shared.stats().tell_gateways(self.gateways.state(now, clock));
         self.shared.stats().tell(self.fleets.values(), &self.keys);
     }
 
@@ -253,6 +366,44 @@ impl Control {
         }
     }
 
+    /// Starts a round with the other gateways when one is due.
+    fn meet(&mut self, now: Instant) {
+        let Some(aws) = &self.aws else { return };
+        let fleets = &self.fleets;
+        let busy = || {
+            let mut busy: BTreeMap<Arc<str>, u32> = BTreeMap::new();
+            for (task, slots) in fleets.values().flat_map(Fleet::busy) {
+                *busy.entry(task).or_default() += slots;
+            }
+            busy
+        };
+        if let Some(round) = self.gateways.due(aws, busy, now) {
+            self.jobs.spawn(async move { Report::Met(round.run().await) });
+        }
+    }
+
+    /// Divides the slots of all tasks among gateways.
+    fn divide(&mut self) {
+        let division = self.gateways.division();
+        for fleet in self.fleets.values_mut() {
+            fleet.divide(&division);
+        }
+    }
+
+    /// Takes this gateway out of the table: its slots are the others' then.
+    async fn leave(&mut self) {
+        // A round under way would write its beat again.
+        self.jobs.shutdown().await;
+        let leave = self.aws.as_ref().and_then(|aws| self.gateways.leave(aws));
+        if let Some(leave) = leave
+            && timeout(LEAVE_MAX, leave.run()).await.is_err()
+        {
+            warn!(
+                "the table of gateways did not answer: this gateway's part of slots is free in ten seconds"
+            );
+        }
+    }
+
     /// Starts probing every task that is due.
     fn probe(&mut self, now: Instant) {
         for (&number, fleet) in &mut self.fleets {
@@ -271,6 +422,63 @@ impl Control {
         }
         self.learned = now;
         self.learner.learn(&self.policy, &self.world.counters, elapsed).map(Arc::new)
+    }
+
+    /// Counts what was asked when another step of ten seconds has ended, tells the other gateways, and plans once they have
+    /// told too.
+    fn plan(&mut self, now: Instant, clock: SystemTime) {
+        if let Some(look) = self.capacity.look(clock, &self.world) {
+            // Nobody waits for who does not tell before the next step has ended.
+            if let Some((late, _)) = self.looked.take() {
+                self.plan_for(late);
+            }
+            let told = |(name, step): (&Arc<str>, &Step)| (name.clone(), step.told());
+            self.gateways.tell(look.number(), look.asked.iter().map(told).collect(), now);
+            self.looked = Some((look, now));
+        }
+        let Some((look, since)) = &self.looked else { return };
+        let group = self.gateways.group();
+        if group.asked(look.number()).is_some() || WAIT_FOR_OTHERS <= now.duration_since(*since) {
+            if let Some((look, _)) = self.looked.take() {
+                self.plan_for(look);
+            }
+        }
+    }
+
+    /// Plans for a step, from what all gateways that told were asked in it.
+    fn plan_for(&mut self, mut look: Look) {
+        let group = self.gateways.group();
+        if let Some((all, _)) = group.asked_so_far(look.number()) {
+            look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
+        }
+        for (service, step) in &look.asked {
+            let kept = history::Step::new(step.asked, step.service_us);
+            self.history.append(service, look.end_s - STEP_S, kept);
+        }
+        for recall in self.capacity.plan(&look, &self.world, self.fleets.values()) {
+            self.jobs.spawn(async move {
+                let learned = tokio::task::spawn_blocking(move || recall.run());
+                Report::Recalled(
+                    learned.await.expect("learning does not panic, and nobody aborts it"),
+                )
+            });
+        }
+        self.shared.tell_plans(self.capacity.states());
+    }
+
+    /// Starts the calls that have what was planned.
+    fn act(&mut self, now: Instant) {
+        let Some(aws) = &self.aws else { return };
+        let lease = self.gateways.lease();
+        if !lease.holds(now, SystemTime::now()) {
+            return;
+        }
+        let planned = |service: &str| self.capacity.planned(service);
+        let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
+        let allowed = Allowed { aws: aws.clone(), lease: lease.clone() };
+        for call in self.actuators.due(&self.policy, fleets, &allowed, planned, &group.busy, now) {
+            self.jobs.spawn(async move { Report::Acted(call.await) });
+        }
     }
 
     /// Asks for credentials before they expire, and returns what that changed.
@@ -332,6 +540,11 @@ impl Control {
                     self.adopt_functions();
                 }
             }
+            Ok(Report::Met(done)) => {
+                if self.gateways.heard(done, now, SystemTime::now()) {
+                    self.divide();
+                }
+            }
             Ok(Report::Probed(number, key, result)) => {
                 if let Some(fleet) = self.fleets.get_mut(&number) {
                     fleet.probed(key, result, now);
@@ -339,6 +552,13 @@ impl Control {
             }
             Ok(Report::Looked(stamp)) => self.follower.saw(stamp, now),
             Ok(Report::Read(reading, result)) => self.read(reading, result, now),
+            Ok(Report::Recalled(recalled)) => self.capacity.recalled(recalled),
+            Ok(Report::Acted(acted)) => {
+                if let Some(deed) = self.actuators.heard(acted, now, SystemTime::now()) {
+                    self.shared.did(deed);
+                }
+                return true;
+            }
             Ok(Report::Keys(result)) => {
                 self.keys.heard(result, now, SystemTime::now());
                 return true;

@@ -126,6 +126,17 @@ impl History {
         Ok((history, Loading(loading)))
     }
 
+    /// Keeps nothing.
+    pub(crate) fn none() -> Self {
+        Self {
+            writer: None,
+            pending: Batch::default(),
+            lost: 0,
+            flushed: Instant::now(),
+            health: Arc::default(),
+        }
+    }
+
     /// Takes in what `service` was asked in the step at `at_s`, seconds since 1970. Given again, a step replaces the first.
     pub(crate) fn append(&mut self, service: &str, at_s: u64, step: Step) {
         if self.writer.is_some() {
@@ -179,6 +190,17 @@ impl History {
 }
 
 impl Loading {
+    /// Brings nothing, ever.
+    pub(crate) fn nothing() -> Self {
+        let (_, nothing) = mpsc::channel(1);
+        Self(nothing)
+    }
+
+    /// Tells whether no more will come.
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.is_closed() && self.0.is_empty()
+    }
+
     /// Waits for what the store had. The first comes within half a minute, whatever is wrong with the store; when it is not
     /// [`complete`](Loaded::complete), a second comes once the store could be read, with what was flushed meanwhile in it.
     /// `None` when no more will come.

@@ -12,7 +12,6 @@ mod control;
 mod files;
 #[cfg(test)]
 mod fixture;
-#[cfg_attr(not(test), expect(dead_code, reason = "the control loop does not write it yet"))]
 mod history;
 mod lane;
 mod proxy;

@@ -79,8 +79,8 @@ class Case(cloud.Case):
             aws_secret_access_key="local",
         )
 
-    def gateway(self, services, routes):
-        """Starts a gateway whose AWS it is, at `http` and `admin`."""
+    def gateway(self, services, routes, **more):
+        """Starts a gateway whose AWS it is, at `http` and `admin`. `more`: other keys of its policy."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         policy = pathlib.Path(directory.name) / "policy.yaml"
@@ -93,7 +93,9 @@ class Case(cloud.Case):
             "metrics": "off",
             "services": services,
             "routes": routes,
+            **more,
         }))
         program = Program(self, [cloud.PROGRAMS / "pacer", "serve", "--workers", "1", "--policy", policy], {})
         self.http = program.line("pacer listening on ").split()[0].rstrip("/")
         self.admin = program.line("pacer admin on ").split()[0].rstrip("/")
+        return program

@@ -40,6 +40,9 @@ fn action(call: &str) -> (String, Option<String>) {
         // A batch asks for the permission of its parts.
         return (format!("sqs:{}", operation.trim_end_matches("Batch")), None);
     }
+    if let Some(operation) = call.strip_prefix("DynamoDB_20120810.") {
+        return (format!("dynamodb:{operation}"), None);
+    }
     let (method, target) = call.split_once(' ').expect("a method and a path");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let qualifier = query.split('&').find_map(|pair| pair.strip_prefix("Qualifier="));

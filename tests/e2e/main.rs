@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod act;
 mod backfill;
 mod container;
 mod credentials;
@@ -13,6 +14,7 @@ mod demo;
 mod ecs;
 mod forecast;
 mod forwarding;
+mod gateways;
 mod http;
 mod iam;
 mod lambda;

@@ -190,7 +190,13 @@ impl<S: Sight> Planner for Pacer<S> {
         let inputs = &Inputs { mean_service_us, ..*inputs };
         self.look(inputs);
         let at_us = inputs.now_us.saturating_add(shape.start_us);
+        let now = number(inputs.history.demand_over(60_000_000));
         let mut demands = self.sight.demands(inputs).unwrap_or_default();
+        if demands.is_empty() && event::any(&self.events, at_us, at_us.saturating_add(1)) {
+            // What was announced holds also while nothing else is forecast. What comes in an event has its part of it.
+            let runs = event::any(&self.events, inputs.now_us, inputs.now_us.saturating_add(1));
+            demands.push((if runs { 0.0 } else { now }, 1.0));
+        }
         for (demand, _) in &mut demands {
             *demand = number(*demand);
         }
@@ -200,12 +206,7 @@ impl<S: Sight> Planner for Pacer<S> {
         } else {
             None
         };
-        let mut seen = Seen {
-            demands,
-            at_us,
-            now: number(inputs.history.demand_over(60_000_000)),
-            ..Seen::default()
-        };
+        let mut seen = Seen { demands, at_us, now, ..Seen::default() };
         let wanted = Wanted::of(shape, previous.tasks, &seen);
         let hold_us = shape.paid_start_us.max(shape.least_paid_us);
         let held = self.hold.held(inputs.now_us, wanted.tasks, previous.tasks, hold_us);

@@ -8,7 +8,7 @@ use tower::Service;
 
 use super::*;
 use crate::{
-    control::{Control, First, reload::Follower},
+    control::{Control, First, capacity::Clock, reload::Follower},
     files::Reading,
     fixture,
 };
@@ -41,7 +41,8 @@ fn state() -> AdminState {
     let (publish, _) = watch::channel(world.clone());
     let (_, recent) = mpsc::channel(1);
     let first = First { world, credentials: None };
-    let control = Control::new(policy, vec![shard], publish, recent, first, follower());
+    let control =
+        Control::new(policy, vec![shard], publish, recent, first, follower(), Clock::real());
     control.shared().remember(vec![outcome; 3]);
     control.shared()
 }
@@ -111,7 +112,8 @@ async fn services_show_their_lanes() {
         "seconds": 0
       },
       "mode": "observe",
-      "name": "film"
+      "name": "film",
+      "plan": null
     }
     "#);
     assert_eq!(services[1]["lambda"], Value::Null);

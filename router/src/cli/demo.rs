@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// How many times faster than real the trace's clock and the local cloud's lags pass, 0.1 to 1000.
-    #[arg(long, value_name = "N", default_value = "20", value_parser = time_scale)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = super::time_scale)]
     time_scale: f64,
     /// Port of the gateway; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
@@ -78,15 +78,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration)
     } else {
         Err("is longer than a day; write at most 24h".to_owned())
-    }
-}
-
-fn time_scale(text: &str) -> Result<f64, String> {
-    let scale: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.1..=1000.0).contains(&scale) {
-        Ok(scale)
-    } else {
-        Err("is out of range; write 0.1 to 1000".to_owned())
     }
 }
 
@@ -360,9 +351,9 @@ mod tests {
     fn arguments_out_of_range_say_the_range() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert!(duration("25h").unwrap_err().contains("24h") && duration("soon").is_err());
-        assert_eq!(time_scale("20"), Ok(20.0));
+        assert_eq!(super::super::time_scale("20"), Ok(20.0));
         for wrong in ["0", "-1", "nan", "1e9", "fast"] {
-            assert!(time_scale(wrong).is_err(), "{wrong}");
+            assert!(super::super::time_scale(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -10,7 +10,7 @@ mod tests;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use policies::policy::{Discovery, Policy, State};
+use policies::policy::{Discovery, Gateways, Policy, State};
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,9 @@ const READS: [&str; 4] = [
     "lambda:GetFunctionConfiguration",
     "lambda:GetProvisionedConcurrencyConfig",
 ];
+
+/// How gateways find each other: each writes and reads its group's items, and takes away its own.
+const TABLE_CALLS: [&str; 3] = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"];
 
 /// What a person may do with a function.
 const FUNCTION_OPERATIONS: [&str; 14] = [
@@ -91,6 +94,8 @@ struct Names {
     tasks: Vec<String>,
     /// Where task state change events come from.
     queues: Vec<String>,
+    /// Where gateways find each other.
+    tables: Vec<String>,
     /// Where history is kept, when it is in S3: the bucket, and the objects in it.
     buckets: Vec<String>,
     days: Vec<String>,
@@ -113,6 +118,7 @@ impl Names {
             buckets: all(),
             days: all(),
             metrics: all(),
+            tables: all(),
             any_account: true,
         }
     }
@@ -179,11 +185,15 @@ impl Names {
                 }));
             }
         }
+        let table = |gateways: &Gateways| {
+            format!("arn:{partition}:dynamodb:{region}:{}:table/{}", account(None), gateways.table)
+        };
+        let tables = policy.gateways.iter().map(table).collect();
         for list in [&mut functions, &mut clusters, &mut services, &mut tasks, &mut queues] {
             list.sort();
             list.dedup();
         }
-        Self { functions, clusters, services, tasks, queues, ..names }
+        Self { functions, clusters, services, tasks, queues, tables, ..names }
     }
 
     /// The functions themselves and all their versions and aliases.
@@ -244,6 +254,7 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
             read_account(),
             list_history(),
             history(),
+            statement("Gateways", &TABLE_CALLS, &names.tables),
         ],
         Role::Operator => vec![
             statement("Functions", &FUNCTION_OPERATIONS, &names.whole_functions()),

@@ -15,6 +15,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::control::capacity::Clock;
+
 /// Exit code of a process that was told twice to stop: what a shell shows for SIGINT.
 const STOPPED_HARD: i32 = 130;
 
@@ -29,6 +31,9 @@ pub(super) struct Args {
     /// Do not follow the policy's files: read them again on SIGHUP only.
     #[arg(long)]
     no_watch: bool,
+    /// How many times faster than real the time of plans passes, 0.1 to 1000: that of a `pacer local` behind it.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::time_scale)]
+    time_scale: f64,
 }
 
 /// Runs the gateway.
@@ -48,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let _entered = runtime.enter();
         Signals::new().context("cannot listen for signals")?
     };
-    let running = crate::app::start(read, workers, !args.no_watch)?;
+    let running = crate::app::start(read, workers, !args.no_watch, Clock::new(args.time_scale))?;
     println!("pacer listening on http://{}", running.http);
     if let Some(admin) = running.admin {
         println!("pacer admin on http://{admin}");

@@ -70,8 +70,10 @@ fn lines(status: &Value, services: &Value) -> Vec<String> {
         let (service, error) = (text(&failed["service"]), text(&failed["error"]));
         lines.push(format!("TASKS OF {service} NOT LISTED: {error}"));
     }
+    gateways(&mut lines, &status["gateways"]);
     lines.push(String::new());
     lines.extend(table(list(services)));
+    plans(&mut lines, list(services));
     functions(&mut lines, list(services));
     some_of(&mut lines, "\nwarnings of the policy:", &texts(&status["policy"]["warnings"]));
     lines
@@ -90,6 +92,39 @@ fn policy(lines: &mut Vec<String>, policy: &Value) {
         let problems = error["problems"].as_str().unwrap_or_default();
         let heading = format!("RELOAD REFUSED at {}, the policy above stays:", text(&error["at"]));
         some_of(lines, &heading, &problems.lines().collect::<Vec<_>>());
+    }
+}
+
+/// Adds a line for each service that is planned for: what it should have, why, and whether that is done.
+fn plans(lines: &mut Vec<String>, services: &[Value]) {
+    let planned: Vec<_> = services.iter().filter(|service| service["plan"].is_object()).collect();
+    if planned.is_empty() {
+        return;
+    }
+    lines.push("\nplans:".to_owned());
+    for service in planned {
+        let (name, plan) = (text(&service["name"]), &service["plan"]);
+        let done =
+            if service["mode"] == "act" { "" } else { " (observed only: nothing is changed)" };
+        lines.push(format!("  {name}: {}{done}", text(&plan["why"])));
+    }
+}
+
+/// Adds how it is with other gateways, where there may be any.
+fn gateways(lines: &mut Vec<String>, gateways: &Value) {
+    if !gateways.is_object() {
+        return;
+    }
+    let leads = match (gateways["leader"] == true, gateways["lease"]["holder"].as_str()) {
+        (true, _) => "this one leads".to_owned(),
+        (false, Some(holder)) if gateways["id"] != holder => format!("{holder} leads"),
+        (false, _) => "NOBODY LEADS".to_owned(),
+    };
+    let settled = if gateways["settled"] == true { "divided" } else { "being divided" };
+    let live = counted(&gateways["live"], "gateway");
+    lines.push(format!("{live} of group {}: {leads}, slots {settled}", text(&gateways["group"])));
+    if let Some(error) = gateways["error"].as_str() {
+        lines.push(format!("GATEWAYS: {error}"));
     }
 }
 
@@ -306,6 +341,30 @@ mod tests {
 
         functions:
           film: film:live, version 3 active, 3 gets 90%, 4 gets 10%, SnapStart off, 1769MiB, 30s, at most 10 at once, 2 of 4 provisioned
+        ");
+    }
+
+    #[test]
+    fn gateways_are_one_line_and_their_trouble_another() {
+        let mut lines = Vec::new();
+        let mut state = json!({
+            "group": "prod", "id": "a", "live": 2, "leader": false, "settled": true, "error": null,
+            "lease": { "holder": "b", "age_seconds": null },
+        });
+        gateways(&mut lines, &Value::Null);
+        gateways(&mut lines, &state);
+        state["leader"] = true.into();
+        state["settled"] = false.into();
+        gateways(&mut lines, &state);
+        state["leader"] = false.into();
+        state["lease"]["holder"] = "a".into();
+        state["error"] = "DynamoDB Query: no answer".into();
+        gateways(&mut lines, &state);
+        insta::assert_snapshot!(lines.join("\n"), @"
+        2 gateways of group prod: b leads, slots divided
+        2 gateways of group prod: this one leads, slots being divided
+        2 gateways of group prod: NOBODY LEADS, slots being divided
+        GATEWAYS: DynamoDB Query: no answer
         ");
     }
 

@@ -39,7 +39,7 @@ async fn start(text: &str) -> Running {
     let shards = vec![fixture::shard(0)];
     let (publish, _) = watch::channel(first.world.clone());
     let (recent, received) = mpsc::channel(8);
-    let control = Control::new(policy, shards, publish, received, first, follower());
+    let control = Control::new(policy, shards, publish, received, first, follower(), Clock::real());
     let shared = control.shared();
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(control.run(stopped));

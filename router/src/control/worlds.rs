@@ -124,6 +124,7 @@ impl Control {
             endpoints.push(Endpoints { function, tasks, retries });
         }
         self.aws = self.aws.take().or(aws);
+        self.divide();
         let keys = keys.map(|(keys, credentials)| {
             self.keys.heard(Ok(credentials), now, SystemTime::now());
             keys

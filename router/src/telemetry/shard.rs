@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use policies::{
-    decide::{Lane, Reason},
+    decide::{Decision, Lane, Reason},
     policy::RouteId,
 };
 use predictor::outcome::{End, Outcome, Spill, Usage};
@@ -88,6 +88,13 @@ pub(crate) struct RouteLane {
     pub(crate) billed_mb_ms: Counter,
     /// Requests that started a new environment.
     pub(crate) cold_starts: Counter,
+    /// Requests whose home this lane is, wherever they ran: what it is asked to have room for. Counted when they are
+    /// decided: a forecast must not wait for what is long.
+    pub(crate) asked: Counter,
+    /// Runs whose service time says how long such requests take, and the sum of those times in microseconds.
+    pub(crate) runs: Counter,
+    /// See `runs`.
+    pub(crate) run_us: Counter,
 }
 
 /// Lanes as an index: Lambda, container, none.
@@ -165,6 +172,12 @@ impl Shard {
         count_usage(&route.lanes[lane_index(Some(Lane::Lambda))], usage);
     }
 
+    /// Counts what a request is asked of first, when it is decided.
+    pub(crate) fn count_asked(&self, route: RouteId, decision: &Decision, world: &World) {
+        let lane = lane_index(decision.home());
+        world.counters[self.worker].of(Some(route)).lanes[lane].asked.add(1);
+    }
+
     /// Counts one finished request, which was served by `world`.
     pub(crate) fn count(&self, outcome: &Outcome, world: &World) {
         let route = world.counters[self.worker].of(outcome.route);
@@ -196,6 +209,8 @@ impl Shard {
             && outcome.usage.cold_start != Some(true)
         {
             route.profiles[usize::from(outcome.size)].bucket(outcome.service_us).add(1);
+            counters.runs.add(1);
+            counters.run_us.add(u64::from(outcome.service_us));
         }
     }
 }

@@ -114,6 +114,13 @@ impl Cloud {
         self.call("lambda", method, path, &[("content-type", "application/json")], &body).await
     }
 
+    /// Calls DynamoDB's API, as anybody with credentials would.
+    pub(crate) async fn dynamodb(&self, operation: &str, body: Value) -> Value {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let headers = [("x-amz-target", &*target), ("content-type", "application/x-amz-json-1.0")];
+        self.call("dynamodb", "POST", "/", &headers, &body.to_string()).await
+    }
+
     async fn call(
         &self,
         service: &str,

@@ -163,6 +163,17 @@ fn tasks_rise_one_start_before_an_event_and_fall_after_it() {
 }
 
 #[test]
+fn what_was_announced_holds_while_nothing_is_forecast_yet() {
+    let shape = shape();
+    let mut planner = Pacer::new(Forecasts::new(&shape));
+    let expect = Expect::PerSecond(20.0);
+    planner.set_events(vec![Event { from_us: 0, until_us: u64::MAX, expect }]);
+    let plans = played_by(&mut planner, &shape, 600, |_| 0.0);
+    let pays = worthwhile(&shape, &[(20.0, 1.0)], 1.0);
+    assert!(plans.iter().all(|plan| plan.tasks.abs_diff(pays) <= 1), "{plans:?}, {pays} pay");
+}
+
+#[test]
 fn the_operators_bounds_are_a_reason() {
     let at = |min_tasks, max_tasks, per_second: f64| {
         let shape = Shape { min_tasks, max_tasks, ..shape() };

@@ -9,7 +9,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::cloud;
 use crate::{
     app,
+    control::capacity::Clock,
     files::{FileSource, ReadPolicy, read_policy},
 };
 
@@ -80,7 +81,9 @@ impl Stage {
         cloud::tasks_run(cloud.address, TASKS_WITHIN).await;
         let read = load(file, ports, &format!("http://{}", cloud.address))?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        let gateway = match app::start(read, workers, false) {
+        let now = SystemTime::now();
+        let clock = Clock::scaled(time_scale, now, now);
+        let gateway = match app::start(read, workers, false, clock) {
             Ok(gateway) => gateway,
             Err(error) => {
                 cloud.stop().await?;

@@ -107,6 +107,17 @@ fn control_reads() {
 }
 
 #[test]
+fn gateways_share_a_table() {
+    let text = format!("gateways: {{ table: pacer-gateways }}\n{}", fixture::POLICY.trim_start());
+    let names = Names::of(&fixture::policy(&text), Some("123456789012"));
+    let control = format!("{:#}", Value::from(statements(Role::Control, &names)));
+    let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/pacer-gateways";
+    assert!(control.contains(arn) && control.contains("dynamodb:PutItem"), "{control}");
+    let serve = format!("{:#}", Value::from(statements(Role::Serve, &names)));
+    assert!(!serve.contains("dynamodb"), "{serve}");
+}
+
+#[test]
 fn an_operator_publishes_and_scales() {
     let text = check(Role::Operator, Some("123456789012"));
     for part in [

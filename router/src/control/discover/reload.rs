@@ -49,20 +49,18 @@ impl Fleet {
     /// Goes on for the service `id` of another policy, which finds its tasks as before.
     pub(crate) fn keep(&mut self, id: ServiceId, container: &Container) {
         self.service = id;
-        for member in &self.members {
-            member.task.set_slots(container.requests_per_task);
-        }
         self.container = container.clone();
+        self.share();
     }
 
     /// Takes the place of `old`, whose tasks are found elsewhere. A task that both know stays as it is; the others of `old`
     /// go on until the next listing does not show them, so that workers that have not heard yet are not left without.
     pub(crate) fn succeed(&mut self, old: Self, now: Instant) {
         self.queue = old.queue;
+        self.division = old.division;
         self.changed = true;
         self.pace.turn_at(now + LIST_EARLY);
         for member in old.members {
-            member.task.set_slots(self.container.requests_per_task);
             let same = |new: &&mut Member| {
                 new.task.address == member.task.address
                     && new.task.name == member.task.name
@@ -73,6 +71,7 @@ impl Fleet {
                 None => self.members.push(member.again(now)),
             }
         }
+        self.share();
     }
 }
 

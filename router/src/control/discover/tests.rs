@@ -21,6 +21,7 @@ pub(super) fn found(name: &str) -> Found {
         address: format!("10.0.0.1:{}", 8000 + name.len()).parse().unwrap(),
         tls: None,
         unhealthy: false,
+        placed: Placed::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use policies::policy::Upstream;
 use tokio::time::timeout;
 
-use super::Found;
+use super::{Found, Placed};
 
 /// How long a lookup may take: the resolver's own default of 5 s for one try.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +53,13 @@ fn one_family(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 /// Returns the task at an address of an upstream.
 pub(super) fn found(upstream: &Upstream, address: SocketAddr) -> Found {
     let tls = upstream.tls.then(|| upstream.host.clone());
-    Found { name: address.to_string().into(), address, tls, unhealthy: false }
+    Found {
+        name: address.to_string().into(),
+        address,
+        tls,
+        unhealthy: false,
+        placed: Placed::default(),
+    }
 }
 
 /// Returns the address of an upstream that is written as one.

@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use policies::decide::Lane;
 use predictor::outcome::{End, Spill};
 
 use super::*;
-use crate::fixture;
+use crate::{control::act::Deed, fixture};
 
 /// Reads Prometheus' text format strictly: every sample must belong to a family with HELP and TYPE before it.
 fn parse(page: &[u8]) -> BTreeMap<String, f64> {
@@ -57,7 +57,28 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
         refused: 1,
         error: Some((UNIX_EPOCH, "no".to_owned())),
     };
-    render(world, shards, &ControlStats::default(), &Series::of(world), &state)
+    let plan = PlanState {
+        tasks: 7,
+        ready: 5,
+        why: "7 tasks: forecast".to_owned(),
+        at: UNIX_EPOCH,
+        demand: 23.5,
+        break_even: 0.119,
+        start: Duration::from_secs(80),
+        expected: (20.0, 31.5),
+    };
+    let plans = [("film".into(), plan)].into();
+    let mut deeds = Deeds::default();
+    deeds.add(Deed {
+        at: UNIX_EPOCH,
+        service: "film".into(),
+        kind: "scale-out",
+        what: "tasks 5 -> 7".to_owned(),
+        why: "7 tasks: forecast".to_owned(),
+        error: None,
+    });
+    let series = Series::of(world);
+    render(world, shards, &ControlStats::default(), &series, &state, (&plans, &deeds))
 }
 
 #[test]
@@ -95,6 +116,9 @@ fn the_page_adds_up_all_workers() {
     check("pacer_policy_info{hash=\"0123456789ab\"}", 1.0);
     check("pacer_reload_total{result=\"applied\"}", 2.0);
     check("pacer_reload_failed", 1.0);
+    check("pacer_planned_tasks{service=\"film\"}", 7.0);
+    check("pacer_forecast_slots{service=\"film\",level=\"p90\"}", 31.5);
+    check("pacer_actions_total{service=\"film\",kind=\"scale-out\",result=\"done\"}", 1.0);
     check("pacer_tasks{service=\"film\",state=\"ready\"}", 1.0);
     check("pacer_slots{service=\"film\"}", 4.0);
     check("pacer_lambda_up{service=\"film\"}", 1.0);

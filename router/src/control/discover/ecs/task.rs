@@ -8,13 +8,16 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::SystemTime,
 };
 
 use aws_sdk_ecs::types::{Attachment, Container, HealthStatus, Task};
 
-use super::super::Found;
+use super::super::{Found, Placed};
 
 const RUNNING: &str = "RUNNING";
+/// The capacity provider whose tasks AWS may take back with two minutes' notice.
+const SPOT: &str = "FARGATE_SPOT";
 
 /// A task that runs and is meant to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,7 @@ pub(crate) struct Seen {
     /// address.
     bound: Vec<(u16, Option<SocketAddr>)>,
     unhealthy: bool,
+    placed: Placed,
 }
 
 /// Returns what is to be known of a task, if it is up and meant to stay so.
@@ -49,6 +53,12 @@ pub(super) fn seen(task: &Task) -> Option<Seen> {
         own: own_address(task),
         bound: bound.collect(),
         unhealthy: task.health_status() == Some(&HealthStatus::Unhealthy),
+        placed: Placed {
+            created: task.created_at().and_then(|at| SystemTime::try_from(*at).ok()),
+            zone: task.availability_zone().map(Into::into),
+            definition: task.task_definition_arn().map(Into::into),
+            spot: task.capacity_provider_name() == Some(SPOT),
+        },
     })
 }
 
@@ -68,6 +78,7 @@ pub(super) fn found<'a>(
                 address,
                 tls: None,
                 unhealthy: task.unhealthy,
+                placed: task.placed.clone(),
             }),
             Err(error) => unusable = Some(error),
         }
@@ -131,7 +142,13 @@ pub(super) mod tests {
     /// A task with an address of its own.
     pub(in super::super) fn seen_at(name: &str) -> Seen {
         let own = Some(IpAddr::from([10, 0, 0, name.as_bytes()[0]]));
-        Seen { name: name.into(), own, bound: Vec::new(), unhealthy: false }
+        Seen {
+            name: name.into(),
+            own,
+            bound: Vec::new(),
+            unhealthy: false,
+            placed: Placed::default(),
+        }
     }
 
     fn bound(ip: &str) -> Task {
@@ -163,6 +180,7 @@ pub(super) mod tests {
                 address: "10.0.3.7:8080".parse().unwrap(),
                 tls: None,
                 unhealthy: false,
+                placed: Placed::default(),
             }]
         );
     }

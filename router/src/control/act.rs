@@ -1,0 +1,172 @@
+//! Has what was planned: sets the count of tasks of services in `mode: act`.
+//!
+//! For each service one call at a time, as a job beside the loop: it is read, then the next step is taken
+//! ([`next`](self::next)), then it is read again. A call that fails changes nothing but when the next is made: what runs
+//! stays as it is. Ahead of it all a schedule is kept that lowers the count to `tasks.fallback` when nobody pushes it
+//! forward any more. Who may act is not decided here: of several gateways one does.
+
+mod call;
+mod deeds;
+mod next;
+mod service;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use policies::policy::{Discovery, Mode, Policy, ScaleBy, Service, TaskLimits};
+use tokio::time::Instant;
+
+pub(crate) use self::deeds::{Deed, Deeds};
+use self::service::{Acting, Done};
+use super::{aws::Aws, discover::Fleet, gateways::Lease};
+
+/// Names of tasks.
+pub(crate) type Names = BTreeSet<Arc<str>>;
+
+/// A call under way.
+pub(crate) type Call = Pin<Box<dyn Future<Output = Acted> + Send>>;
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) struct Acted {
+    service: Arc<str>,
+    done: Done,
+}
+
+/// What is acted on, as AWS calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    cluster: Arc<str>,
+    service: Arc<str>,
+    by: ScaleBy,
+    scheduler_role: Option<Arc<str>>,
+}
+
+/// What a call is made with: and whether it may be made, which is asked right before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Allowed {
+    /// Clients.
+    pub(crate) aws: Arc<Aws>,
+    /// Of several gateways one holds it.
+    pub(crate) lease: Lease,
+}
+
+impl Allowed {
+    /// Returns the clients, while the lease is held.
+    fn now(&self) -> Result<&Aws, String> {
+        if self.lease.holds(Instant::now(), SystemTime::now()) {
+            return Ok(&self.aws);
+        }
+        Err("another gateway leads now: the call was not made".to_owned())
+    }
+}
+
+/// Those who act, by service.
+#[derive(Debug, Default)]
+pub(crate) struct Actuators(BTreeMap<Arc<str>, Acting>);
+
+impl Actuators {
+    /// Returns the calls that are due. `planned` tells how many tasks a service should have, `busy` how many requests of
+    /// other gateways a task has.
+    ///
+    /// Tasks that are to go are given nothing new from now on.
+    pub(crate) fn due<'a>(
+        &mut self,
+        policy: &Policy,
+        fleets: impl Iterator<Item = &'a mut Fleet>,
+        allowed: &Allowed,
+        planned: impl Fn(&str) -> Option<(u32, String)>,
+        busy: &BTreeMap<Arc<str>, u32>,
+        now: Instant,
+    ) -> Vec<Call> {
+        let mut fleets: BTreeMap<_, _> =
+            fleets.map(|fleet| (fleet.name().clone(), fleet)).collect();
+        let mut calls = Vec::new();
+        let mut old = std::mem::take(&mut self.0);
+        for service in &policy.services {
+            let Some(fleet) = fleets.get_mut(&service.name) else { continue };
+            let before = old.remove(&service.name);
+            let Some((target, limits)) = target(service) else { continue };
+            let mut acting = match before {
+                Some(acting) if *acting.target() == target => acting,
+                _ => Acting::new(service.name.clone(), target, now),
+            };
+            if let Some((tasks, why)) = planned(&service.name) {
+                let tasks = tasks.clamp(limits.min, limits.max);
+                calls.extend(acting.due(tasks, why, limits, fleet, allowed, busy, now));
+            }
+            self.0.insert(service.name.clone(), acting);
+        }
+        // Who is acted on no longer has all its tasks back.
+        for name in old.into_keys() {
+            if let Some(fleet) = fleets.get_mut(&name) {
+                fleet.retire(&Names::new());
+            }
+        }
+        calls
+    }
+
+    /// Takes in what came of a call; returns what was done by it, if anything was.
+    pub(crate) fn heard(&mut self, acted: Acted, now: Instant, clock: SystemTime) -> Option<Deed> {
+        self.0.get_mut(&acted.service)?.heard(acted.done, now, clock)
+    }
+}
+
+/// Returns what of a service is acted on, and within which bounds.
+fn target(service: &Service) -> Option<(Target, &TaskLimits)> {
+    let container = service.container.as_ref().filter(|_| service.mode == Mode::Act)?;
+    let Discovery::Ecs { cluster, service, .. } = &container.discovery else { return None };
+    let limits = container.tasks.as_ref()?;
+    let target = Target {
+        cluster: cluster.clone(),
+        service: service.clone(),
+        by: container.scale_by,
+        scheduler_role: limits.scheduler_role.clone(),
+    };
+    Some((target, limits))
+}
+
+impl Target {
+    /// Returns the name of the service as Application Auto Scaling writes it.
+    fn resource(&self) -> String {
+        let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        format!("service/{}/{}", last(&self.cluster), last(&self.service))
+    }
+
+    /// Returns the name of the schedule that lowers the count: of at most 64 characters, and of this service alone.
+    fn schedule(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let resource = self.resource();
+        let hash = Sha256::digest(resource.as_bytes());
+        let readable: String = resource["service/".len()..]
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+            .take(40)
+            .collect();
+        format!("pacer-{readable}-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(cluster: &str, service: &str) -> Target {
+        let (cluster, service) = (cluster.into(), service.into());
+        Target { cluster, service, by: ScaleBy::DesiredCount, scheduler_role: None }
+    }
+
+    #[test]
+    fn names_are_those_of_the_apis_also_when_the_policy_gives_arns() {
+        let arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/prod";
+        assert_eq!(target(arn, "film").resource(), "service/prod/film");
+        let long = target("prod", &"a-long-name.".repeat(20)).schedule();
+        assert!(long.len() <= 64 && long.starts_with("pacer-prod-a-long-name-"), "{long}");
+        assert_ne!(target("a", "b").schedule(), target("a-b", "").schedule());
+    }
+}

@@ -1,0 +1,365 @@
+//! Acting on one service: what is known of it, which call is due, and what came of it.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use policies::policy::{ScaleBy, TaskLimits};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    Acted, Allowed, Call, Deed, Names, Target,
+    call::{self, PROTECTED_MINUTES, Told},
+    next::{By, Goal, Member, Seen, Step, next},
+};
+use crate::{
+    control::{
+        discover::{Fleet, Placed},
+        pace::Pace,
+    },
+    lane::container::{Task, TaskState},
+    telemetry::access_log::rfc3339,
+};
+
+/// Time between two readings of a service about which nothing is to be done.
+const READ_EVERY: Duration = Duration::from_secs(30);
+
+/// How old what was read may be when something is done about it.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// Shortest pause between two calls for a service.
+const CALL_EVERY: Duration = Duration::from_millis(500);
+
+/// First pause after a call that failed.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How far ahead the schedule lies that lowers the count when Pacer is gone. Long enough for a gateway to be replaced.
+const FALLBACK_AFTER: Duration = Duration::from_mins(15);
+
+/// How often it is pushed forward.
+const FALLBACK_EVERY: Duration = Duration::from_mins(5);
+
+/// For how long a task that went away of itself is counted: the notice that Spot gives, and ECS's time to see it.
+const TAKEN_FOR: Duration = Duration::from_mins(3);
+
+/// How long ECS is given to replace by itself what went away.
+const TAKEN_AFTER: Duration = Duration::from_secs(5);
+
+/// One service that is acted on.
+#[derive(Debug)]
+pub(super) struct Acting {
+    name: Arc<str>,
+    target: Target,
+    pace: Pace,
+    fallback: Pace,
+    told: Option<(Told, Instant)>,
+    /// Until when tasks are protected.
+    protected: BTreeMap<Arc<str>, Instant>,
+    retiring: Names,
+    /// Tasks as listed last, and those that went away of themselves since.
+    present: Names,
+    taken: BTreeMap<Arc<str>, Instant>,
+    /// What the last call was made for.
+    why: String,
+    /// Why nothing is done, as told last.
+    trouble: Option<String>,
+}
+
+/// What a call did.
+#[derive(Debug)]
+pub(super) enum Done {
+    Read(Result<Told, String>),
+    Took(Step, Result<(), String>),
+    Pushed(u32, SystemTime, Result<(), String>),
+}
+
+impl Acting {
+    pub(super) fn new(name: Arc<str>, target: Target, now: Instant) -> Self {
+        Self {
+            name,
+            target,
+            pace: Pace::new(true, now),
+            fallback: Pace::new(true, now),
+            told: None,
+            protected: BTreeMap::new(),
+            retiring: Names::new(),
+            present: Names::new(),
+            taken: BTreeMap::new(),
+            why: String::new(),
+            trouble: None,
+        }
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Returns the call that is due, if one is.
+    pub(super) fn due(
+        &mut self,
+        tasks: u32,
+        why: String,
+        limits: &TaskLimits,
+        fleet: &mut Fleet,
+        allowed: &Allowed,
+        busy: &BTreeMap<Arc<str>, u32>,
+        now: Instant,
+    ) -> Option<Call> {
+        self.follow(fleet, now);
+        // Schedules have their own pace: one that cannot be made must not keep tasks from coming.
+        if self.told.is_some()
+            && let Some(fallback) = limits.fallback
+            && self.fallback.is_due(now)
+        {
+            return Some(self.push(fallback, allowed));
+        }
+        let Some((told, read)) = self.told.clone() else { return self.read(allowed, now) };
+        let by = match self.by(&told, limits) {
+            Ok(by) => by,
+            Err(trouble) => {
+                self.tell(trouble);
+                return self.read(allowed, now);
+            }
+        };
+        let seen = self.seen(&told, now);
+        let members = self.members(&told, fleet, busy, now);
+        let (victims, step) = next(Goal { tasks, by }, &seen, &members);
+        fleet.retire(&victims);
+        self.retiring = victims;
+        let Some(step) = step else {
+            self.pace.hasten(read + READ_EVERY);
+            return if READ_EVERY <= now.duration_since(read) {
+                self.read(allowed, now)
+            } else {
+                None
+            };
+        };
+        if FRESH < now.duration_since(read) {
+            return self.read(allowed, now);
+        }
+        if !self.pace.is_due(now) {
+            return None;
+        }
+        self.why = why;
+        let (allowed, target, name) = (allowed.clone(), self.target.clone(), self.name.clone());
+        Some(Box::pin(async move {
+            let result = call::take(&allowed, &target, &step).await;
+            Acted { service: name, done: Done::Took(step, result) }
+        }))
+    }
+
+    fn read(&mut self, allowed: &Allowed, now: Instant) -> Option<Call> {
+        if !self.pace.is_due(now) {
+            return None;
+        }
+        let (allowed, target, name) = (allowed.clone(), self.target.clone(), self.name.clone());
+        Some(Box::pin(async move {
+            let result = call::read(&allowed.aws, &target).await;
+            Acted { service: name, done: Done::Read(result) }
+        }))
+    }
+
+    fn push(&self, tasks: u32, allowed: &Allowed) -> Call {
+        let at = SystemTime::now() + FALLBACK_AFTER;
+        let (allowed, target, name) = (allowed.clone(), self.target.clone(), self.name.clone());
+        Box::pin(async move {
+            let text = rfc3339(at);
+            // Both schedulers want it without fractions and zone.
+            let text = text.get(..19).unwrap_or(&text);
+            let result = call::push_fallback(&allowed, &target, tasks, text).await;
+            Acted { service: name, done: Done::Pushed(tasks, at, result) }
+        })
+    }
+
+    /// Notes which tasks went away of themselves.
+    fn follow(&mut self, fleet: &Fleet, now: Instant) {
+        let present: Names = fleet.present_names();
+        for name in self.present.difference(&present) {
+            let released = !self.protected.contains_key(name);
+            if !released && !self.retiring.contains(name) {
+                self.taken.insert(name.clone(), now);
+            }
+        }
+        self.taken.retain(|_, since| now.duration_since(*since) < TAKEN_FOR);
+        self.protected.retain(|name, until| present.contains(name) && now < *until);
+        self.present = present;
+    }
+
+    fn by(&self, told: &Told, limits: &TaskLimits) -> Result<By, String> {
+        let Target { cluster, service, .. } = &self.target;
+        match (self.target.by, told.bounds) {
+            (ScaleBy::DesiredCount, None) => Ok(By::DesiredCount { most: limits.max }),
+            (ScaleBy::AutoscalingFloor, Some((least, most))) => Ok(By::Floor { least, most }),
+            (ScaleBy::DesiredCount, Some((least, most))) => Err(format!(
+                "service `{service}` in cluster `{cluster}` is scaled by Application Auto Scaling ({least} to {most} tasks): \
+                 two would fight over its count; write `scale_by: autoscaling-floor`, or deregister its scalable target"
+            )),
+            (ScaleBy::AutoscalingFloor, None) => Err(format!(
+                "Application Auto Scaling has no scalable target for service `{service}` in cluster `{cluster}`: register \
+                 one, or write `scale_by: desired-count`"
+            )),
+        }
+    }
+
+    fn seen(&self, told: &Told, now: Instant) -> Seen {
+        let taken = self.taken.values().filter(|since| TAKEN_AFTER <= now.duration_since(**since));
+        Seen {
+            desired: told.desired,
+            pending: told.pending,
+            deploying: told.deploying,
+            taken: taken.count() as u32,
+            stops_first: told.stops_first,
+        }
+    }
+
+    fn members(
+        &self,
+        told: &Told,
+        fleet: &Fleet,
+        busy: &BTreeMap<Arc<str>, u32>,
+        now: Instant,
+    ) -> Vec<Member> {
+        let renew = Duration::from_mins(u64::from(PROTECTED_MINUTES) / 2);
+        let member = |(task, placed): (&Task, &Placed)| {
+            let name = task.name.clone();
+            let retiring = self.retiring.contains(&name);
+            let others = busy.get(&name).copied().unwrap_or_default();
+            let protected = self.protected.get(&name);
+            Member {
+                ready: retiring || task.state() == TaskState::Ready,
+                busy: task.busy() + others,
+                zone: placed.zone.clone(),
+                old: told.deploying && placed.definition != told.definition,
+                // Whoever goes keeps the protection that it has; whoever stays has it renewed at half its time.
+                protected: protected.is_some_and(|until| retiring || now + renew < *until),
+                retiring,
+                name,
+            }
+        };
+        fleet.present().map(member).collect()
+    }
+
+    /// Takes in what came of a call.
+    pub(super) fn heard(&mut self, done: Done, now: Instant, clock: SystemTime) -> Option<Deed> {
+        match done {
+            Done::Read(Ok(told)) => {
+                self.pace.succeeded(CALL_EVERY, now);
+                if self.told.is_none() && self.trouble.take().is_some() {
+                    info!(service = %self.name, "it is acted on again");
+                }
+                self.told = Some((told, now));
+                None
+            }
+            Done::Read(Err(error)) => {
+                self.pace.failed(RETRY, now);
+                self.told = None;
+                let told = self.tell(error.clone());
+                told.then(|| self.deed("read", "read it".to_owned(), Some(error), clock))
+            }
+            Done::Took(step, Ok(())) => {
+                self.pace.succeeded(CALL_EVERY, now);
+                if let Some((_, read)) = &mut self.told {
+                    // What was read is not true any more.
+                    *read = now.checked_sub(FRESH + FRESH).unwrap_or(now);
+                }
+                let deed = self
+                    .took(&step, now)
+                    .then(|| self.deed(kind(&step), words(&step), None, clock));
+                if let Some(deed) = &deed {
+                    info!(service = %self.name, why = deed.why, "{}", deed.what);
+                }
+                deed
+            }
+            Done::Took(step, Err(error)) => {
+                self.pace.failed(RETRY, now);
+                self.tell(error.clone());
+                Some(self.deed(kind(&step), words(&step), Some(error), clock))
+            }
+            Done::Pushed(tasks, at, result) => {
+                let what = format!("fall back to {} at {}", counted(tasks), rfc3339(at));
+                match result {
+                    Ok(()) => {
+                        let first = self.fallback.turns() == 0;
+                        self.fallback.succeeded(FALLBACK_EVERY, now);
+                        first.then(|| self.deed("fallback", what, None, clock))
+                    }
+                    Err(error) => {
+                        self.fallback.failed(RETRY, now);
+                        self.tell(error.clone());
+                        Some(self.deed("fallback", what, Some(error), clock))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes what a step did; returns whether it is worth telling.
+    fn took(&mut self, step: &Step, now: Instant) -> bool {
+        match step {
+            Step::Protect(names) => {
+                let until = now + Duration::from_mins(PROTECTED_MINUTES.into());
+                let renewed = names.iter().all(|name| self.protected.contains_key(name));
+                self.protected.extend(names.iter().map(|name| (name.clone(), until)));
+                !renewed
+            }
+            Step::Release(names) => {
+                self.protected.retain(|name, _| !names.contains(name));
+                true
+            }
+            Step::SetDesired { to, .. } => {
+                self.taken.clear();
+                if let Some((told, _)) = &mut self.told {
+                    told.desired = *to;
+                }
+                true
+            }
+            Step::SetFloor { .. } => true,
+        }
+    }
+
+    /// Says why nothing is done, once; returns whether it was news.
+    fn tell(&mut self, trouble: String) -> bool {
+        if self.trouble.as_ref() == Some(&trouble) {
+            return false;
+        }
+        warn!(service = %self.name, error = trouble, "its tasks are left as they are");
+        self.trouble = Some(trouble);
+        true
+    }
+
+    fn deed(
+        &self,
+        kind: &'static str,
+        what: String,
+        error: Option<String>,
+        at: SystemTime,
+    ) -> Deed {
+        Deed { at, service: self.name.clone(), kind, what, why: self.why.clone(), error }
+    }
+}
+
+fn kind(step: &Step) -> &'static str {
+    match step {
+        Step::SetDesired { from, to } | Step::SetFloor { from, to } if to < from => "scale-in",
+        Step::SetDesired { .. } | Step::SetFloor { .. } => "scale-out",
+        Step::Protect(_) => "protect",
+        Step::Release(_) => "release",
+    }
+}
+
+fn words(step: &Step) -> String {
+    let list = |names: &Names| names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+    match step {
+        Step::SetDesired { from, to } => format!("tasks {from} -> {to}"),
+        Step::SetFloor { from, to } => format!("auto scaling's floor {from} -> {to}"),
+        Step::Protect(names) => format!("protect {} from scale-in", list(names)),
+        Step::Release(names) => format!("let go {}", list(names)),
+    }
+}
+
+fn counted(tasks: u32) -> String {
+    if tasks == 1 { "1 task".to_owned() } else { format!("{tasks} tasks") }
+}

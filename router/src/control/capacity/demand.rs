@@ -1,0 +1,159 @@
+//! What a service's containers are asked: requests whose home they are, and how long such requests run.
+//!
+//! Counters never fall, so what was asked in a step is the difference between two looks. How long requests run is learned
+//! by route: were it one mean of the service, a plan would follow every change of its mix a step late.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use policies::policy::{Policy, RouteId, ServiceId};
+
+use crate::{
+    control::gateways::Asked,
+    telemetry::{series::Table, shard::RouteLane},
+};
+
+/// What a look keeps of how long requests ran before it: a half-life of ten minutes, as profiles have.
+const KEEP: f64 = 0.988_5;
+
+/// Runs that make a mean one.
+const ENOUGH: f64 = 20.0;
+
+/// What was asked in a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Step {
+    /// Requests.
+    pub(crate) asked: u64,
+    /// How long those take in all, in microseconds.
+    pub(crate) service_us: u64,
+}
+
+impl Step {
+    /// Returns it as other gateways are told.
+    pub(crate) fn told(self) -> Asked {
+        Asked { requests: self.asked, service_us: self.service_us }
+    }
+
+    /// Returns what was told.
+    pub(crate) fn of(told: Asked) -> Self {
+        Self { asked: told.requests, service_us: told.service_us }
+    }
+
+    /// Returns the average of `steps` that this was asked in.
+    pub(super) fn one_of(self, steps: u64) -> Self {
+        Self { asked: self.asked.div_ceil(steps), service_us: self.service_us.div_ceil(steps) }
+    }
+
+    /// Returns how long one takes on average; `None` when nothing was asked.
+    pub(crate) fn mean_us(self) -> Option<f64> {
+        (0 < self.asked).then(|| self.service_us as f64 / self.asked as f64)
+    }
+}
+
+/// What one service's containers are asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Demand {
+    /// By the route's name, which outlives a policy.
+    routes: BTreeMap<Arc<str>, Counted>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    seen: u64,
+    lambda: Runs,
+    container: Runs,
+}
+
+/// How long requests ran on one lane.
+#[derive(Debug, Clone, Copy, Default)]
+struct Runs {
+    seen: (u64, u64),
+    /// Runs, and microseconds in all, of late.
+    late: (f64, f64),
+}
+
+impl Demand {
+    /// Takes in what `workers` counted since the last look.
+    pub(super) fn look(&mut self, policy: &Policy, id: ServiceId, workers: &[Table]) -> Step {
+        let mut before = std::mem::take(&mut self.routes);
+        let mut step = Step::default();
+        for (index, route) in
+            policy.routes.iter().enumerate().filter(|(_, route)| route.service == id)
+        {
+            let route_id = RouteId(index as u16);
+            let sum = |of: &dyn Fn(&[RouteLane; 3]) -> u64| -> u64 {
+                workers.iter().map(|table| of(&table.of(Some(route_id)).lanes)).sum()
+            };
+            let mut asked = before.remove(&route.name).unwrap_or_default();
+            let counted = sum(&|lanes| lanes[1].asked.get());
+            let new = counted.saturating_sub(asked.seen);
+            asked.seen = counted;
+            for (lane, runs) in [(0, &mut asked.lambda), (1, &mut asked.container)] {
+                runs.look(
+                    sum(&|lanes| lanes[lane].runs.get()),
+                    sum(&|lanes| lanes[lane].run_us.get()),
+                );
+            }
+            let mean_us = asked.container.mean_us().or(asked.lambda.mean_us());
+            let mean_us = mean_us.unwrap_or(route.auto.prior.as_secs_f64() * 1e6);
+            step.asked += new;
+            step.service_us += (new as f64 * mean_us) as u64;
+            self.routes.insert(route.name.clone(), asked);
+        }
+        step
+    }
+}
+
+impl Runs {
+    fn look(&mut self, runs: u64, run_us: u64) {
+        let (runs_before, us_before) = self.seen;
+        self.seen = (runs, run_us);
+        self.late.0 = self.late.0.mul_add(KEEP, runs.saturating_sub(runs_before) as f64);
+        self.late.1 = self.late.1.mul_add(KEEP, run_us.saturating_sub(us_before) as f64);
+    }
+
+    fn mean_us(&self) -> Option<f64> {
+        (ENOUGH <= self.late.0).then(|| self.late.1 / self.late.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::decide::Lane;
+
+    use super::*;
+    use crate::{fixture, world::World};
+
+    fn serve(world: &World, name: &str, us: u32, times: u32) {
+        let (route, shard) = (fixture::route(&world.policy, name), fixture::shard(0));
+        for _ in 0..times {
+            let outcome = fixture::outcome(world, route, Lane::Container, us);
+            shard.count_asked(route, &fixture::decision(world, route), world);
+            shard.count(&outcome, world);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_is_counted_once_and_its_length_learned_by_route() {
+        let world = fixture::world(&fixture::policy(fixture::POLICY));
+        let route = world.policy.route(fixture::route(&world.policy, "/reports/*"));
+        let look = |demand: &mut Demand| demand.look(&world.policy, route.service, &world.counters);
+        let mut demand = Demand::default();
+        assert_eq!(look(&mut demand), Step::default());
+        serve(&world, "/reports/*", 40_000, 10);
+        serve(&world, "/thumb", 1_000, 10);
+        let few = look(&mut demand);
+        assert_eq!((few.asked, few.mean_us()), (10, Some(route.auto.prior.as_secs_f64() * 1e6)));
+        serve(&world, "/reports/*", 40_000, 30);
+        let enough = look(&mut demand);
+        assert_eq!((enough.asked, enough.mean_us().map(f64::round)), (30, Some(40_000.0)));
+        assert_eq!(look(&mut demand).mean_us(), None, "nothing was asked since");
+    }
+
+    #[test]
+    fn what_goes_to_lambda_is_not_asked_of_containers() {
+        let world = fixture::world(&fixture::policy(fixture::POLICY));
+        let id = world.policy.route(fixture::route(&world.policy, "/thumb")).service;
+        serve(&world, "/thumb", 1_000, 10);
+        assert_eq!(Demand::default().look(&world.policy, id, &world.counters).asked, 0);
+    }
+}

@@ -1,0 +1,146 @@
+//! The plan of one service: its forecasts, what it goes by, and what is shown of it.
+
+use std::time::{Duration, SystemTime};
+
+use predictor::plan::{
+    Event, Forecasts, History, Inputs, OnLambda, Pacer, Plan, Planner, Shape, Why, utc, words,
+};
+
+use super::{Clock, STEP_S, Step};
+use crate::{
+    history,
+    lane::container::{TaskState, Tasks},
+};
+
+/// How much of what was asked the planner may look back at beside forecasts: ten minutes.
+const HISTORY: usize = 60;
+
+/// One service's planner and what it was last told.
+#[derive(Debug)]
+pub(super) struct Planned {
+    planner: Pacer<Forecasts>,
+    history: History,
+    plan: Plan,
+    shape: Shape,
+    mean_us: f64,
+    step: Step,
+    end_s: u64,
+    ready: u32,
+    /// It has learned from the past that is known, or is about to.
+    pub(super) remembers: bool,
+}
+
+/// What is planned for a service, to be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PlanState {
+    /// Tasks that it should have.
+    pub(crate) tasks: u32,
+    /// Of these, how many are ready.
+    pub(crate) ready: u32,
+    /// Why so many, in words.
+    pub(crate) why: String,
+    /// When it was planned, in real time.
+    pub(crate) at: SystemTime,
+    /// Slots that were kept busy by what was asked in the last step, wherever it ran.
+    pub(crate) demand: f64,
+    /// Share of its slots that a task must keep busy to cost no more than Lambda.
+    pub(crate) break_even: f64,
+    /// How far ahead it looks: what 95 of 100 starts do not exceed, in the plans' time.
+    pub(crate) start: Duration,
+    /// Slots that are expected to be busy then, and those that nine chances in ten do not exceed.
+    pub(crate) expected: (f64, f64),
+}
+
+impl Planned {
+    pub(super) fn new(shape: &Shape) -> Self {
+        Self {
+            planner: Pacer::new(Forecasts::new(shape)),
+            history: History::new(STEP_S * 1_000_000, HISTORY),
+            plan: Plan::tasks(shape.min_tasks, Why::Fixed),
+            shape: shape.clone(),
+            mean_us: 0.0,
+            step: Step::default(),
+            end_s: 0,
+            ready: 0,
+            remembers: false,
+        }
+    }
+
+    /// Makes one that has learned from what was asked before: steps by their start, in order of time.
+    pub(super) fn recalling(
+        shape: &Shape,
+        steps: impl Iterator<Item = (u64, history::Step)>,
+    ) -> Self {
+        let mut forecasts = Forecasts::new(shape);
+        forecasts.recall(steps.map(|(at_s, step)| (at_s, step.requests as f64)));
+        Self { planner: Pacer::new(forecasts), remembers: true, ..Self::new(shape) }
+    }
+
+    /// Goes by the forecasts of one that has learned from the past; what was planned last stays until it is planned anew.
+    pub(super) fn succeed(&mut self, recalled: Self) {
+        self.planner = recalled.planner;
+    }
+
+    /// Returns how long requests took on average when any were asked last, in real microseconds; 200 ms before that.
+    pub(super) fn mean_us(&self) -> f64 {
+        self.step.mean_us().unwrap_or(200_000.0)
+    }
+
+    /// Knows what was announced.
+    pub(super) fn announce(&mut self, events: Vec<Event>) {
+        self.planner.set_events(events);
+    }
+
+    /// Takes in what was asked in the step that ended at `end_s`, of requests that take `mean_us` in the plans' time, and
+    /// plans anew.
+    pub(super) fn look(
+        &mut self,
+        end_s: u64,
+        step: Step,
+        mean_us: f64,
+        shape: Shape,
+        tasks: Option<&Tasks>,
+    ) {
+        let demand = step.asked as f64 * mean_us / (STEP_S * 1_000_000) as f64;
+        let room = tasks.map(Tasks::room).unwrap_or_default();
+        let state = |wanted| {
+            let list = tasks.into_iter().flat_map(Tasks::list);
+            list.filter(|task| task.state() == wanted).count() as u32
+        };
+        let busy = room.slots.saturating_sub(room.free);
+        self.history.push(demand, f64::from(busy), f64::from(room.slots));
+        let inputs = Inputs {
+            now_us: end_s * 1_000_000,
+            history: &self.history,
+            asked: step.asked as f64,
+            mean_service_us: mean_us,
+            ready: room.ready,
+            starting: state(TaskState::Unproven),
+            busy,
+            waiting: tasks.map_or(0, Tasks::waiting),
+            lambda: OnLambda::default(),
+            shape: &shape,
+            truth: None,
+        };
+        self.plan = self.planner.plan(&inputs, &self.plan);
+        (self.shape, self.mean_us, self.end_s, self.ready) = (shape, mean_us, end_s, room.ready);
+        if 0 < step.asked {
+            self.step = step;
+        }
+    }
+
+    /// Returns what is shown of it.
+    pub(super) fn state(&self, clock: Clock) -> PlanState {
+        let basis = self.planner.basis();
+        PlanState {
+            tasks: self.plan.tasks,
+            ready: self.ready,
+            why: words(&self.plan, basis.as_ref(), utc),
+            at: clock.real_time_of(Duration::from_secs(self.end_s)),
+            demand: self.history.last(),
+            break_even: self.shape.break_even,
+            start: Duration::from_micros(self.shape.start_us),
+            expected: basis.map_or((0.0, 0.0), |basis| (basis.expected, basis.p90)),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use std::time::UNIX_EPOCH;
+
+use policies::decide::Lane;
+
+use super::*;
+use crate::{
+    control::discover::Fleet,
+    fixture,
+    lane::container::{Queue, Tasks},
+};
+
+/// A gateway whose clock the test turns.
+struct Turned {
+    world: World,
+    capacity: Capacity,
+    fleets: Vec<Fleet>,
+    now: SystemTime,
+}
+
+impl Turned {
+    fn new() -> Self {
+        let policy = fixture::policy(fixture::POLICY);
+        let fleet = |(index, service): (usize, &policies::policy::Service)| {
+            let tasks = Arc::new(Tasks::new(Vec::new(), Queue::new()));
+            let container = service.container.as_ref()?;
+            let (id, now) = (ServiceId(index as u16), tokio::time::Instant::now());
+            Some(Fleet::new(id, service.name.clone(), container, tasks, now))
+        };
+        Self {
+            capacity: Capacity::new(&policy, Clock::real()),
+            fleets: policy.services.iter().enumerate().filter_map(fleet).collect(),
+            world: fixture::world(&policy),
+            now: UNIX_EPOCH + Duration::from_secs(1_800_000_003),
+        }
+    }
+
+    /// Serves `requests` that ran for half a second each, lets some time pass, and looks.
+    fn pass(&mut self, seconds: f64, requests: u32) -> Option<Look> {
+        let (route, shard) = (fixture::route(&self.world.policy, "/reports/*"), fixture::shard(0));
+        for _ in 0..requests {
+            let outcome = fixture::outcome(&self.world, route, Lane::Container, 500_000);
+            shard.count_asked(route, &fixture::decision(&self.world, route), &self.world);
+            shard.count(&outcome, &self.world);
+        }
+        self.now += Duration::from_secs_f64(seconds);
+        let look = self.capacity.look(self.now, &self.world)?;
+        self.capacity.plan(&look, &self.world, self.fleets.iter());
+        Some(look)
+    }
+}
+
+#[test]
+fn steps_end_at_whole_tens_and_the_first_is_not_one() {
+    let mut gateway = Turned::new();
+    assert!(gateway.pass(0.0, 0).is_none(), "nothing is known of the step that it started in");
+    assert!(gateway.pass(5.0, 4).is_none(), "the step goes on");
+    let look = gateway.pass(2.0, 6).unwrap();
+    assert_eq!(look.end_s, 1_800_000_010);
+    assert_eq!(look.asked["report"].asked, 10);
+    assert_eq!(look.asked["film"].asked, 0);
+    assert!(gateway.pass(9.9, 7).is_none());
+    assert_eq!(gateway.pass(0.2, 0).unwrap().asked["report"].asked, 7);
+}
+
+#[test]
+fn a_pause_of_several_steps_is_told_as_their_average() {
+    let mut gateway = Turned::new();
+    gateway.pass(0.0, 0);
+    let look = gateway.pass(40.0, 80).unwrap();
+    assert_eq!((look.end_s, look.asked["report"].asked), (1_800_000_040, 20));
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_far_ahead_stops_nothing() {
+    let mut gateway = Turned::new();
+    gateway.pass(0.0, 0);
+    gateway.pass(10.0, 50);
+    gateway.now -= Duration::from_hours(2);
+    assert_eq!(gateway.pass(10.0, 50).unwrap().asked["report"].asked, 50);
+    gateway.now += Duration::from_hours(24 * 400);
+    gateway.pass(10.0, 50).unwrap();
+    for _ in 0..30 {
+        gateway.pass(10.0, 50).unwrap();
+    }
+    let plan = &gateway.capacity.states()["report"];
+    assert!((1..50).contains(&plan.tasks), "{plan:?}");
+}
+
+#[test]
+fn a_steady_load_is_planned_for_and_the_plan_tells_why() {
+    let mut gateway = Turned::new();
+    gateway.pass(0.0, 0);
+    // 8 requests a second of half a second each: four slots busy on average, one a task.
+    for _ in 0..60 {
+        gateway.pass(10.0, 80);
+    }
+    let plans = gateway.capacity.states();
+    let plan = &plans["report"];
+    assert!((plan.demand - 4.0).abs() < 0.1, "{plan:?}");
+    assert!((5..=14).contains(&plan.tasks), "four on average, and chance: {plan:?}");
+    assert!(plan.why.starts_with(&format!("{} tasks: ", plan.tasks)), "{plan:?}");
+    assert_eq!(plans["film"].tasks, 0, "nothing is asked of it");
+    assert_eq!(plan.at, UNIX_EPOCH + Duration::from_secs(1_800_000_600));
+}
