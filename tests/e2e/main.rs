@@ -6,7 +6,6 @@
 
 mod harness;
 
-mod act;
 mod backfill;
 mod container;
 mod credentials;
