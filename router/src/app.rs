@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     admin,
-    control::{Control, reload::Follower},
+    control::{Control, capacity::Clock, reload::Follower},
     files::ReadPolicy,
     serve::{Serving, Setup},
     telemetry::{access_log::AccessLog, exposition, shard::Shard},
@@ -44,8 +44,13 @@ pub(crate) struct Running {
 }
 
 /// Starts a gateway with a policy and a number of workers; it serves when this returns. With `watch`, the policy's files
-/// are followed.
-pub(crate) fn start(read: ReadPolicy, workers: usize, watch: bool) -> anyhow::Result<Running> {
+/// are followed. Plans go by `clock`.
+pub(crate) fn start(
+    read: ReadPolicy,
+    workers: usize,
+    watch: bool,
+    clock: Clock,
+) -> anyhow::Result<Running> {
     let ReadPolicy { loaded, reading } = read;
     let policy = Arc::new(loaded.policy);
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -70,7 +75,7 @@ pub(crate) fn start(read: ReadPolicy, workers: usize, watch: bool) -> anyhow::Re
         .name("control".to_owned())
         .spawn(move || {
             control(
-                Start { policy, warnings, follower, workers, stopping: told_of_stop },
+                Start { policy, warnings, follower, workers, clock, stopping: told_of_stop },
                 Listeners { admin, metrics },
                 recent_received,
                 &ready,
@@ -160,6 +165,7 @@ struct Start {
     warnings: Vec<String>,
     follower: Follower,
     workers: usize,
+    clock: Clock,
     stopping: Arc<Notify>,
 }
 
@@ -174,7 +180,7 @@ fn control(
         .enable_all()
         .build()
         .expect("a runtime of one thread needs only file descriptors");
-    let Start { policy, warnings, follower, workers, stopping } = start;
+    let Start { policy, warnings, follower, workers, clock, stopping } = start;
     runtime.block_on(async {
         let first = match Control::first_world(&policy, workers).await {
             Ok(first) => first,
@@ -185,7 +191,7 @@ fn control(
         };
         let shards: Vec<_> = (0..workers).map(|worker| Arc::new(Shard::new(worker))).collect();
         let (publish, worlds) = watch::channel(first.world.clone());
-        let control = Control::new(policy, shards.clone(), publish, recent, first, follower);
+        let control = Control::new(policy, shards.clone(), publish, recent, first, follower, clock);
         let mut control = control.stopping(stopping);
         let shared = control.shared();
         shared.warned(warnings);

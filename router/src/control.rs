@@ -5,7 +5,9 @@
 //! [`World`] they were sent. What takes time (AWS's APIs, DNS, probes) runs as a job of its own and reports back, so one
 //! slow answer does not hold up the rest. [`Control::tick`] is the whole story, top to bottom.
 
+pub(crate) mod act;
 pub(crate) mod aws;
+pub(crate) mod capacity;
 pub(crate) mod credentials;
 pub(crate) mod discover;
 pub(crate) mod functions;
@@ -17,6 +19,7 @@ pub(crate) mod probe;
 mod rate;
 pub(crate) mod reload;
 mod shared;
+mod starts;
 mod worlds;
 
 #[cfg(test)]
@@ -45,7 +48,9 @@ pub(crate) use self::lately::Lately;
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 pub(crate) use self::worlds::First;
 use self::{
+    act::{Acted, Actuators, Allowed},
     aws::Aws,
+    capacity::{Capacity, Clock, Look, Recalled, STEP_S, Step},
     credentials::{Keys, Renewal},
     discover::{
         Fleet, Found,
@@ -58,6 +63,7 @@ use self::{
 };
 use crate::{
     files::{Reading, Stamp},
+    history::{self, History, Loaded, Loading},
     lane::next_key,
     telemetry::shard::Shard,
     world::{Beliefs, Endpoints, World},
@@ -70,6 +76,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two rounds of learning. Beliefs move by minutes; a second keeps `pacer explain` and the demo lively at
 /// the price of adding up 84 counters a profile and worker.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
+
+/// How long what the other gateways were asked is waited for: two of their beats.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
 
 /// The control loop and what it owns.
 pub(crate) struct Control {
@@ -88,6 +97,11 @@ pub(crate) struct Control {
     follower: Follower,
     learner: Learner,
     learned: Instant,
+    capacity: Capacity,
+    /// What this gateway was asked in a step that is not planned for yet, and since when others are waited for.
+    looked: Option<(Look, Instant)>,
+    actuators: Actuators,
+    history: History,
     keys: Keys,
     aws: Option<Arc<Aws>>,
     jobs: JoinSet<Report>,
@@ -111,6 +125,10 @@ enum Report {
     Looked(Stamp),
     /// The policy was read again.
     Read(Reading, reload::Result),
+    /// A planner has learned from its past.
+    Recalled(Recalled),
+    /// A service's count of tasks was read or set.
+    Acted(Acted),
     /// Credentials were asked for.
     Keys(Result<Credentials, String>),
 }
@@ -119,7 +137,7 @@ impl Control {
     /// Makes the loop for `policy`, beginning with the world that the workers were started with.
     ///
     /// Worlds go out through `publish`; outcomes of finished requests come in through `recent`; `follower` brings other
-    /// policies.
+    /// policies. Plans go by `clock`.
     pub(crate) fn new(
         policy: Arc<Policy>,
         shards: Vec<Arc<Shard>>,
@@ -127,6 +145,7 @@ impl Control {
         recent: mpsc::Receiver<Vec<Outcome>>,
         first: First,
         follower: Follower,
+        clock: Clock,
     ) -> Self {
         let First { world: first, credentials } = first;
         let now = Instant::now();
@@ -150,6 +169,10 @@ impl Control {
             follower,
             learner: Learner::new(&policy),
             learned: now,
+            capacity: Capacity::new(&policy, clock),
+            looked: None,
+            actuators: Actuators::default(),
+            history: History::none(),
             keys: Keys::new(credentials, SystemTime::now()),
             aws: None,
             jobs: JoinSet::new(),
@@ -217,15 +240,17 @@ impl Control {
     pub(crate) async fn run(mut self, stop: impl Future) {
         let mut stop = pin!(stop);
         self.load_aws().await;
+        let mut past = self.open_history();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = &mut stop => return self.leave().await,
+                _ = &mut stop => break,
                 () = self.stopping.notified() => {
                     self.gateways.stop(Instant::now());
                     ticks.reset_immediately();
                 }
+                Some(loaded) = past.next(), if !past.is_done() => self.remember(loaded),
                 Some(report) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     if self.hear(report) {
                         ticks.reset_immediately();
@@ -240,9 +265,41 @@ impl Control {
                 _ = ticks.tick() => self.tick(Instant::now(), SystemTime::now()),
             }
         }
+        self.leave().await;
+        self.history.close().await;
     }
 
-    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed.
+    /// Opens the store of what was asked. One that cannot be opened is told of, and done without.
+    fn open_history(&mut self) -> Loading {
+        let aws = self.aws.as_ref().map(|aws| aws.config());
+        match History::open(self.policy.state.as_ref(), aws) {
+            Ok((history, loading)) => {
+                self.history = history;
+                loading
+            }
+            Err(error) => {
+                warn!(
+                    error = format!("{error:#}"),
+                    "what services are asked is not kept; mend `state`"
+                );
+                Loading::nothing()
+            }
+        }
+    }
+
+    /// Takes in what the store had.
+    fn remember(&mut self, loaded: Loaded) {
+        for note in &loaded.notes {
+            warn!("{note}");
+        }
+        let services = loaded.services().count();
+        if 0 < services {
+            info!(services, "what was asked before is known");
+        }
+        self.capacity.remember(loaded);
+    }
+
+    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed; plan.
     ///
     /// Nothing here waits. The steps start jobs for what is due; [`Control::hear`] takes in what they find.
     fn tick(&mut self, now: Instant, clock: SystemTime) {
@@ -257,6 +314,9 @@ impl Control {
         if beliefs.is_some() || keys.is_some() || lists.is_some() {
             self.publish(beliefs, keys, lists);
         }
+        self.plan(now, clock);
+        self.act(now);
+        self.history.flush(now);
         self.shared.look(now);
         self.shared.stats().tell_gateways(self.gateways.state(now, clock));
         self.shared.stats().tell(self.fleets.values(), &self.keys);
@@ -364,6 +424,63 @@ impl Control {
         self.learner.learn(&self.policy, &self.world.counters, elapsed).map(Arc::new)
     }
 
+    /// Counts what was asked when another step of ten seconds has ended, tells the other gateways, and plans once they have
+    /// told too.
+    fn plan(&mut self, now: Instant, clock: SystemTime) {
+        if let Some(look) = self.capacity.look(clock, &self.world) {
+            // Nobody waits for who does not tell before the next step has ended.
+            if let Some((late, _)) = self.looked.take() {
+                self.plan_for(late);
+            }
+            let told = |(name, step): (&Arc<str>, &Step)| (name.clone(), step.told());
+            self.gateways.tell(look.number(), look.asked.iter().map(told).collect(), now);
+            self.looked = Some((look, now));
+        }
+        let Some((look, since)) = &self.looked else { return };
+        let group = self.gateways.group();
+        if group.asked(look.number()).is_some() || WAIT_FOR_OTHERS <= now.duration_since(*since) {
+            if let Some((look, _)) = self.looked.take() {
+                self.plan_for(look);
+            }
+        }
+    }
+
+    /// Plans for a step, from what all gateways that told were asked in it.
+    fn plan_for(&mut self, mut look: Look) {
+        let group = self.gateways.group();
+        if let Some((all, _)) = group.asked_so_far(look.number()) {
+            look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
+        }
+        for (service, step) in &look.asked {
+            let kept = history::Step::new(step.asked, step.service_us);
+            self.history.append(service, look.end_s - STEP_S, kept);
+        }
+        for recall in self.capacity.plan(&look, &self.world, self.fleets.values()) {
+            self.jobs.spawn(async move {
+                let learned = tokio::task::spawn_blocking(move || recall.run());
+                Report::Recalled(
+                    learned.await.expect("learning does not panic, and nobody aborts it"),
+                )
+            });
+        }
+        self.shared.tell_plans(self.capacity.states());
+    }
+
+    /// Starts the calls that have what was planned.
+    fn act(&mut self, now: Instant) {
+        let Some(aws) = &self.aws else { return };
+        let lease = self.gateways.lease();
+        if !lease.holds(now, SystemTime::now()) {
+            return;
+        }
+        let planned = |service: &str| self.capacity.planned(service);
+        let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
+        let allowed = Allowed { aws: aws.clone(), lease: lease.clone() };
+        for call in self.actuators.due(&self.policy, fleets, &allowed, planned, &group.busy, now) {
+            self.jobs.spawn(async move { Report::Acted(call.await) });
+        }
+    }
+
     /// Asks for credentials before they expire, and returns what that changed.
     fn renew_keys(&mut self, now: Instant, clock: SystemTime) -> Option<Renewal> {
         let aws = self.aws.as_ref()?;
@@ -435,6 +552,13 @@ impl Control {
             }
             Ok(Report::Looked(stamp)) => self.follower.saw(stamp, now),
             Ok(Report::Read(reading, result)) => self.read(reading, result, now),
+            Ok(Report::Recalled(recalled)) => self.capacity.recalled(recalled),
+            Ok(Report::Acted(acted)) => {
+                if let Some(deed) = self.actuators.heard(acted, now, SystemTime::now()) {
+                    self.shared.did(deed);
+                }
+                return true;
+            }
             Ok(Report::Keys(result)) => {
                 self.keys.heard(result, now, SystemTime::now());
                 return true;

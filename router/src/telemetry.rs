@@ -114,6 +114,32 @@ metrics! {
     SLOTS = gauge("pacer_slots", &["service"], "Requests that the ready tasks can serve at once.");
     SLOTS_BUSY = gauge("pacer_slots_busy", &["service"], "Slots taken, in tasks of any state.");
     QUEUE_WAITING = gauge("pacer_queue_waiting", &["service"], "Requests waiting for a slot.");
+    PLANNED_TASKS = gauge("pacer_planned_tasks", &["service"], "Tasks that the service should have, as planned last.");
+    DEMAND_SLOTS = gauge(
+        "pacer_demand_slots",
+        &["service"],
+        "Slots kept busy by what containers were asked to serve in the last ten seconds, wherever it ran.",
+    );
+    BREAK_EVEN = gauge(
+        "pacer_break_even_ratio",
+        &["service"],
+        "Share of its slots that a task must keep busy to cost no more than Lambda.",
+    );
+    START_SECONDS = gauge(
+        "pacer_task_start_seconds",
+        &["service"],
+        "How far ahead the plan looks: what 95 of 100 starts of a task do not exceed.",
+    );
+    FORECAST_SLOTS = gauge(
+        "pacer_forecast_slots",
+        &["service", "level"],
+        "Busy slots when a task asked for now could serve: expected, and what nine chances in ten do not exceed.",
+    );
+    ACTIONS = counter(
+        "pacer_actions_total",
+        &["service", "kind", "result"],
+        "Changes of capacity: scale-out, scale-in, protect, release, fallback; read only where it failed.",
+    );
     DISCOVERY_ERRORS = counter("pacer_discovery_errors_total", &["service"], "Listings of a service's tasks that failed.");
     GATEWAYS_LIVE = gauge("pacer_gateways_live", &[], "Gateways that divide slots and plan together, this one among them.");
     GATEWAY_LEADS = gauge("pacer_gateway_leads", &[], "1 while this gateway has the lease: it alone changes capacity then.");

@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod act;
 mod backfill;
 mod container;
 mod credentials;

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use crate::{
     control::{
-        DiscoveryState, FunctionState, Lately, Shared, functions::SnapStart,
-        gateways::GatewaysState,
+        DiscoveryState, FunctionState, Lately, Shared, act::Deed, capacity::PlanState,
+        functions::SnapStart, gateways::GatewaysState,
     },
     lane::container::Tasks,
     telemetry::{access_log::rfc3339, exposition::state_name},
@@ -33,6 +33,9 @@ pub(crate) const FREE: LaneStates = LaneStates {
     lambda: LambdaState { up: true, in_flight: 0 },
     container: ContainerState { up: true, slots: u32::MAX, slots_free: u32::MAX, waiting: 0 },
 };
+
+/// Actions that `/status` shows.
+const ACTIONS_MAX: usize = 50;
 
 /// What is believed of a route's requests of one size, as `/routes` shows it and `pacer explain` reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -86,8 +89,21 @@ pub(super) fn status(shared: &Shared) -> Value {
         "requests_in_flight": shards.iter().map(|shard| shard.in_flight.get()).sum::<u64>(),
         "connections_open": shards.iter().map(|shard| shard.connections_open.get()).sum::<u64>(),
         "discovery": discovery.iter().map(services).collect::<Vec<_>>(),
+        "actions": shared.deeds().latest().take(ACTIONS_MAX).map(action).collect::<Vec<_>>(),
         "gateways": shared.stats().gateways().map(|state| gateways(&state)),
         "credentials": { "usable": keys.usable, "expiry": keys.expiry.map(rfc3339), "error": keys.error },
+    })
+}
+
+/// Something that was done to a service's capacity, or was tried.
+fn action(deed: &Deed) -> Value {
+    json!({
+        "at": rfc3339(deed.at),
+        "service": &*deed.service,
+        "kind": deed.kind,
+        "what": deed.what,
+        "why": deed.why,
+        "error": deed.error,
     })
 }
 
@@ -114,6 +130,7 @@ fn gateways(state: &GatewaysState) -> Value {
 pub(super) fn services(shared: &Shared) -> Value {
     let world = shared.world();
     let functions = shared.stats().functions();
+    let plans = shared.plans();
     let services = world.policy.services.iter().zip(&world.endpoints);
     let services = services.map(|(service, endpoints)| {
         let lambda =
@@ -133,6 +150,7 @@ pub(super) fn services(shared: &Shared) -> Value {
             "mode": mode(service.mode),
             "lambda": lambda,
             "container": endpoints.tasks.as_deref().map(container),
+            "plan": plans.get(&service.name).map(plan),
             "lately": lately(&shared.lately(&service.name)),
         })
     });
@@ -181,6 +199,19 @@ fn lately(lately: &Lately) -> Value {
         "requests": lately.counted.requests,
         "errors": lately.counted.errors,
         "p99_at_most_ms": lately.counted.quantile_at_most_us(0.99).map(milliseconds),
+    })
+}
+
+/// What is planned for a service's containers.
+fn plan(plan: &PlanState) -> Value {
+    json!({
+        "tasks": plan.tasks,
+        "why": plan.why,
+        "at": rfc3339(plan.at),
+        "demand_slots": plan.demand,
+        "break_even": plan.break_even,
+        "start_seconds": plan.start.as_secs_f64(),
+        "forecast_slots": { "expected": plan.expected.0, "p90": plan.expected.1 },
     })
 }
 

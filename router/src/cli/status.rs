@@ -73,6 +73,7 @@ fn lines(status: &Value, services: &Value) -> Vec<String> {
     gateways(&mut lines, &status["gateways"]);
     lines.push(String::new());
     lines.extend(table(list(services)));
+    plans(&mut lines, list(services));
     functions(&mut lines, list(services));
     some_of(&mut lines, "\nwarnings of the policy:", &texts(&status["policy"]["warnings"]));
     lines
@@ -91,6 +92,21 @@ fn policy(lines: &mut Vec<String>, policy: &Value) {
         let problems = error["problems"].as_str().unwrap_or_default();
         let heading = format!("RELOAD REFUSED at {}, the policy above stays:", text(&error["at"]));
         some_of(lines, &heading, &problems.lines().collect::<Vec<_>>());
+    }
+}
+
+/// Adds a line for each service that is planned for: what it should have, why, and whether that is done.
+fn plans(lines: &mut Vec<String>, services: &[Value]) {
+    let planned: Vec<_> = services.iter().filter(|service| service["plan"].is_object()).collect();
+    if planned.is_empty() {
+        return;
+    }
+    lines.push("\nplans:".to_owned());
+    for service in planned {
+        let (name, plan) = (text(&service["name"]), &service["plan"]);
+        let done =
+            if service["mode"] == "act" { "" } else { " (observed only: nothing is changed)" };
+        lines.push(format!("  {name}: {}{done}", text(&plan["why"])));
     }
 }
 

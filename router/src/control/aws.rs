@@ -7,7 +7,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use policies::policy::{Discovery, Policy, Queue};
+use policies::policy::{Discovery, Policy, Queue, State};
 
 use super::{
     discover::ecs::{BURST, PER_SECOND},
@@ -27,12 +27,15 @@ pub(crate) struct Aws {
     ecs: aws_sdk_ecs::Client,
     ecs_rate: Arc<Rate>,
     lambda: aws_sdk_lambda::Client,
+    autoscaling: aws_sdk_applicationautoscaling::Client,
+    scheduler: aws_sdk_scheduler::Client,
 }
 
 impl Aws {
     /// Tells whether `policy` calls AWS at all: a policy of plain upstreams runs without account and credentials.
     pub(crate) fn is_needed(policy: &Policy) -> bool {
         policy.gateways.is_some()
+            || matches!(policy.state, Some(State::S3 { .. }))
             || policy.services.iter().any(|service| {
                 let ecs = |discovery: &Discovery| matches!(discovery, Discovery::Ecs { .. });
                 service.lambda.is_some()
@@ -76,6 +79,8 @@ impl Aws {
         };
         let ecs = aws_sdk_ecs::Client::new(&config);
         let lambda = aws_sdk_lambda::Client::new(&config);
+        let autoscaling = aws_sdk_applicationautoscaling::Client::new(&config);
+        let scheduler = aws_sdk_scheduler::Client::new(&config);
         Ok(Self {
             config,
             region,
@@ -83,6 +88,8 @@ impl Aws {
             ecs,
             ecs_rate: Arc::new(Rate::new(BURST, PER_SECOND)),
             lambda,
+            autoscaling,
+            scheduler,
         })
     }
 
@@ -119,6 +126,16 @@ impl Aws {
     /// Returns the client for what is read of functions; they are invoked without it.
     pub(crate) fn lambda(&self) -> &aws_sdk_lambda::Client {
         &self.lambda
+    }
+
+    /// Returns the client for Application Auto Scaling.
+    pub(crate) fn autoscaling(&self) -> &aws_sdk_applicationautoscaling::Client {
+        &self.autoscaling
+    }
+
+    /// Returns the client for EventBridge Scheduler.
+    pub(crate) fn scheduler(&self) -> &aws_sdk_scheduler::Client {
+        &self.scheduler
     }
 
     /// Returns the rate at which ECS may be asked by all of this process.

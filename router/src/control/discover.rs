@@ -7,11 +7,17 @@
 
 pub(crate) mod ecs;
 mod reload;
+mod retire;
 mod share;
 mod upstreams;
 
 use std::{
-    collections::HashSet, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
+    collections::HashSet,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use policies::policy::{Container, Discovery, ServiceId};
@@ -23,11 +29,13 @@ use self::{
     upstreams::{address, resolve},
 };
 use super::{
+    act::Names,
     aws::Aws,
     gateways::Division,
     pace::{Pace, jittered, random},
     probe::Probe,
     shared::DiscoveryState,
+    starts::Starts,
 };
 use crate::lane::{
     container::{Queue, Task, TaskState, Tasks},
@@ -58,6 +66,21 @@ pub(crate) struct Found {
     pub(crate) tls: Option<Arc<str>>,
     /// Its own health check failed, as ECS sees it.
     pub(crate) unhealthy: bool,
+    /// Where ECS runs it.
+    pub(crate) placed: Placed,
+}
+
+/// Where and since when a task of ECS is; nothing is known of upstreams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// When it was asked for.
+    pub(crate) created: Option<SystemTime>,
+    /// Its availability zone.
+    pub(crate) zone: Option<Arc<str>>,
+    /// The task definition that it was started from.
+    pub(crate) definition: Option<Arc<str>>,
+    /// AWS may take it back with two minutes' notice.
+    pub(crate) spot: bool,
 }
 
 /// A listing under way.
@@ -79,6 +102,11 @@ pub(crate) struct Fleet {
     /// When to list next; never when nothing can change: every upstream is an address.
     pace: Pace,
     error: Option<String>,
+    /// When it was first looked for: of tasks that were asked for before, nobody saw when they were ready.
+    since: SystemTime,
+    starts: Starts,
+    /// Tasks that are to go: listed, and given nothing.
+    retiring: Names,
 }
 
 /// One task and its probes.
@@ -90,6 +118,11 @@ struct Member {
     failures: u32,
     /// ECS calls it so: it is not probed, because it is not to become ready.
     unhealthy: bool,
+    placed: Placed,
+    /// It has been ready before.
+    proven: bool,
+    /// The last listing showed it.
+    listed: bool,
 }
 
 impl Fleet {
@@ -101,7 +134,8 @@ impl Fleet {
         tasks: Arc<Tasks>,
         now: Instant,
     ) -> Self {
-        let members = tasks.list().iter().map(|task| Member::new(task.clone(), now)).collect();
+        let member = |task: &Arc<Task>| Member::new(task.clone(), Placed::default(), now);
+        let members = tasks.list().iter().map(member).collect();
         let fixed = match &container.discovery {
             Discovery::Ecs { .. } => false,
             Discovery::Upstreams(upstreams) => {
@@ -119,6 +153,9 @@ impl Fleet {
             division: Division::whole(),
             pace: Pace::new(!fixed, now),
             error: None,
+            since: SystemTime::now(),
+            starts: Starts::default(),
+            retiring: Names::new(),
         }
     }
 
@@ -139,6 +176,11 @@ impl Fleet {
             error: self.error.clone(),
             failures: self.pace.failures(),
         }
+    }
+
+    /// Returns how long its tasks take to start.
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     /// Returns where its tasks are.
@@ -190,9 +232,10 @@ impl Fleet {
 
     /// Drains the tasks whose name `stops` is true of.
     pub(crate) fn stop(&mut self, stops: impl Fn(&Arc<str>) -> bool) {
-        for Member { task, .. } in &self.members {
-            if stops(&task.name) {
-                self.drain(task);
+        for at in 0..self.members.len() {
+            if stops(&self.members[at].task.name) {
+                self.members[at].listed = false;
+                self.drain(&self.members[at].task);
             }
         }
     }
@@ -213,9 +256,11 @@ impl Fleet {
             };
             if let Some(member) = self.members.iter_mut().find(same) {
                 listed.insert(member.task.key);
-                if member.task.state() == TaskState::Draining {
+                member.listed = true;
+                let retires = self.retiring.contains(&member.task.name);
+                if member.task.state() == TaskState::Draining && !retires {
                     member.task.set_state(TaskState::Unproven);
-                    *member = Member::new(member.task.clone(), now);
+                    *member = Member::new(member.task.clone(), found.placed, now);
                 }
                 member.set_unhealthy(found.unhealthy, &self.name);
                 continue;
@@ -224,14 +269,15 @@ impl Fleet {
             let task = task(&found, slots);
             info!(service = %self.name, task = %task.name, address = %task.address, "a task came");
             listed.insert(task.key);
-            let mut member = Member::new(task, now);
+            let mut member = Member::new(task, found.placed, now);
             member.set_unhealthy(found.unhealthy, &self.name);
             self.members.push(member);
             self.changed = true;
         }
-        for Member { task, .. } in &self.members {
-            if !listed.contains(&task.key) {
-                self.drain(task);
+        for at in 0..self.members.len() {
+            if !listed.contains(&self.members[at].task.key) {
+                self.members[at].listed = false;
+                self.drain(&self.members[at].task);
             }
         }
         self.share();
@@ -244,8 +290,11 @@ impl Fleet {
             self.share();
         }
         let before = self.members.len();
-        self.members
-            .retain(|member| member.task.state() != TaskState::Draining || 0 < member.task.busy());
+        self.members.retain(|member| {
+            let done = member.task.state() == TaskState::Draining && member.task.busy() == 0;
+            // Who is to go stays until ECS has stopped it: it may be wanted back.
+            !done || member.listed
+        });
         if !self.changed && self.members.len() == before {
             return None;
         }
@@ -289,6 +338,13 @@ impl Fleet {
                 member.probe_at = now + jittered(self.container.probe.interval, random());
                 task.set_state(TaskState::Ready);
                 self.tasks.wake();
+                let created = member.placed.created.filter(|created| self.since <= *created);
+                if let Some(created) =
+                    created.filter(|_| !std::mem::replace(&mut member.proven, true))
+                {
+                    // Clocks that disagree by more than a start takes would tell nonsense; none is told then.
+                    self.starts.note(SystemTime::now().duration_since(created).unwrap_or_default());
+                }
             }
             (Ok(()), TaskState::Ready) => {
                 member.failures = 0;
@@ -314,13 +370,22 @@ impl Fleet {
 }
 
 impl Member {
-    fn new(task: Arc<Task>, now: Instant) -> Self {
-        Self { task, probe_at: now, probing: false, failures: 0, unhealthy: false }
+    fn new(task: Arc<Task>, placed: Placed, now: Instant) -> Self {
+        Self {
+            task,
+            probe_at: now,
+            probing: false,
+            failures: 0,
+            unhealthy: false,
+            placed,
+            proven: false,
+            listed: true,
+        }
     }
 
     /// Begins anew with the same task.
     fn again(self, now: Instant) -> Self {
-        Self { unhealthy: self.unhealthy, ..Self::new(self.task, now) }
+        Self { unhealthy: self.unhealthy, ..Self::new(self.task, self.placed, now) }
     }
 
     /// Takes in what ECS says of its health. Who recovers proves itself again.

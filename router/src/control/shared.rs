@@ -16,6 +16,8 @@ use predictor::outcome::Outcome;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    act::{Deed, Deeds},
+    capacity::PlanState,
     credentials::Keys,
     discover::Fleet,
     functions::FunctionState,
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     series: Mutex<Series>,
     policies: Mutex<VecDeque<(u32, Arc<Policy>)>>,
     state: Mutex<PolicyState>,
+    plans: Mutex<Arc<BTreeMap<Arc<str>, PlanState>>>,
+    deeds: Mutex<Deeds>,
     looks: Mutex<Looks>,
     started: SystemTime,
 }
@@ -87,6 +91,8 @@ impl Shared {
             series: Mutex::new(Series::of(&first)),
             policies: Mutex::new([(first.generation, first.policy.clone())].into()),
             state: Mutex::new(state),
+            plans: Mutex::default(),
+            deeds: Mutex::default(),
             looks: Mutex::default(),
             started: SystemTime::now(),
         }
@@ -121,6 +127,26 @@ impl Shared {
     /// Looks at the counters when that is due, for [`Shared::lately`].
     pub(super) fn look(&self, now: Instant) {
         lock(&self.looks).look(&self.series(), now);
+    }
+
+    /// Returns what is planned, by service.
+    pub(crate) fn plans(&self) -> Arc<BTreeMap<Arc<str>, PlanState>> {
+        lock(&self.plans).clone()
+    }
+
+    /// Returns what was done of late.
+    pub(crate) fn deeds(&self) -> Deeds {
+        lock(&self.deeds).clone()
+    }
+
+    /// Notes what was done.
+    pub(super) fn did(&self, deed: Deed) {
+        lock(&self.deeds).add(deed);
+    }
+
+    /// Notes what is planned.
+    pub(super) fn tell_plans(&self, plans: BTreeMap<Arc<str>, PlanState>) {
+        *lock(&self.plans) = Arc::new(plans);
     }
 
     /// Returns how the policy in force came to be.

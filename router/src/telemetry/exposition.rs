@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     control::{
-        ControlStats, FunctionState, PolicyState, Shared, VersionState, gateways::GatewaysState,
+        ControlStats, FunctionState, PolicyState, Shared, VersionState, act::Deeds,
+        capacity::PlanState, gateways::GatewaysState,
     },
     lane::{container::TaskState, lambda::LambdaError},
     world::World,
@@ -49,7 +50,9 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Res
 async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let world = shared.world();
     let state = shared.policy_state();
-    let page = render(&world, shared.shards(), shared.stats(), &shared.series(), &state);
+    let series = shared.series();
+    let acting = (&*shared.plans(), &shared.deeds());
+    let page = render(&world, shared.shards(), shared.stats(), &series, &state, acting);
     ([(CONTENT_TYPE, TEXT_FORMAT)], page)
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn render(
     control: &ControlStats,
     series: &Series,
     state: &PolicyState,
+    (planned, deeds): (&BTreeMap<Arc<str>, PlanState>, &Deeds),
 ) -> Vec<u8> {
     let mut page = Page::default();
     routes(&mut page, series.list());
@@ -67,6 +71,12 @@ pub(crate) fn render(
     workers(&mut page, shards);
     lanes(&mut page, world);
     versions(&mut page, &control.functions());
+    plans(&mut page, planned);
+    page.family(&super::ACTIONS, |family| {
+        for (service, kind, failed, n) in deeds.counts() {
+            family.add(&[service, kind, if failed { "failed" } else { "done" }], n as f64);
+        }
+    });
     page.family(&super::DISCOVERY_ERRORS, |family| {
         for service in &world.policy.services {
             if service.container.is_some() {
@@ -248,6 +258,25 @@ fn lanes(page: &mut Page, world: &World) {
     page.family(&super::QUEUE_WAITING, |family| {
         containers()
             .for_each(|(service, tasks)| family.add(&[service], f64::from(tasks.waiting())));
+    });
+}
+
+/// Adds what is planned for each service.
+fn plans(page: &mut Page, plans: &BTreeMap<Arc<str>, PlanState>) {
+    let mut each = |metric: &Metric, of: &dyn Fn(&PlanState) -> f64| {
+        page.family(metric, |family| {
+            plans.iter().for_each(|(service, plan)| family.add(&[service], of(plan)));
+        });
+    };
+    each(&super::PLANNED_TASKS, &|plan| f64::from(plan.tasks));
+    each(&super::DEMAND_SLOTS, &|plan| plan.demand);
+    each(&super::BREAK_EVEN, &|plan| plan.break_even);
+    each(&super::START_SECONDS, &|plan| plan.start.as_secs_f64());
+    page.family(&super::FORECAST_SLOTS, |family| {
+        for (service, plan) in plans {
+            family.add(&[service, "expected"], plan.expected.0);
+            family.add(&[service, "p90"], plan.expected.1);
+        }
     });
 }
 
