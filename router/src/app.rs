@@ -204,7 +204,7 @@ fn control(
                 async move { report("metrics", exposition::serve(listener, shared).await) },
             );
         }
-        control.join().await;
+        Box::pin(control.join()).await;
         if ready.send(Ok((worlds, shards))).is_ok() {
             control.run(stopped).await;
         }

@@ -126,7 +126,7 @@ enum Report {
     /// The policy was read again.
     Read(Reading, reload::Result),
     /// A planner has learned from its past.
-    Recalled(Recalled),
+    Recalled(Box<Recalled>),
     /// A service's count of tasks was read or set.
     Acted(Acted),
     /// Credentials were asked for.
@@ -205,7 +205,7 @@ impl Control {
             let now = Instant::now();
             match self.gateways.due(&aws, BTreeMap::new, now) {
                 Some(round) => {
-                    let done = round.run().await;
+                    let done = Box::pin(round.run()).await;
                     self.gateways.heard(done, Instant::now(), SystemTime::now());
                 }
                 None => sleep(TICK / 4).await,
@@ -438,10 +438,11 @@ impl Control {
         }
         let Some((look, since)) = &self.looked else { return };
         let group = self.gateways.group();
-        if group.asked(look.number()).is_some() || WAIT_FOR_OTHERS <= now.duration_since(*since) {
-            if let Some((look, _)) = self.looked.take() {
-                self.plan_for(look);
-            }
+        let all = group.asked(look.number()).is_some();
+        if (all || WAIT_FOR_OTHERS <= now.duration_since(*since))
+            && let Some((look, _)) = self.looked.take()
+        {
+            self.plan_for(look);
         }
     }
 
@@ -552,7 +553,7 @@ impl Control {
             }
             Ok(Report::Looked(stamp)) => self.follower.saw(stamp, now),
             Ok(Report::Read(reading, result)) => self.read(reading, result, now),
-            Ok(Report::Recalled(recalled)) => self.capacity.recalled(recalled),
+            Ok(Report::Recalled(recalled)) => self.capacity.recalled(*recalled),
             Ok(Report::Acted(acted)) => {
                 if let Some(deed) = self.actuators.heard(acted, now, SystemTime::now()) {
                     self.shared.did(deed);
