@@ -48,7 +48,7 @@ pub(crate) use self::lately::Lately;
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 pub(crate) use self::worlds::First;
 use self::{
-    act::{Acted, Actuators, Allowed},
+    act::{Acted, Actuators, Allowed, Circumstances, Names},
     aws::Aws,
     capacity::{Capacity, Clock, Look, Recalled, STEP_S, Step},
     credentials::{Keys, Renewal},
@@ -294,7 +294,7 @@ impl Control {
         }
         let services = loaded.services().count();
         if 0 < services {
-            info!(services, "what was asked before is known");
+            info!(services, complete = loaded.complete, "what was asked before is known");
         }
         self.capacity.remember(loaded);
     }
@@ -320,6 +320,7 @@ impl Control {
         self.shared.look(now);
         self.shared.stats().tell_gateways(self.gateways.state(now, clock));
         self.shared.stats().tell(self.fleets.values(), &self.keys);
+        self.shared.stats().tell_history(self.history.health());
     }
 
     /// Starts looking at the policy's files, or reading them, when that is due.
@@ -378,7 +379,7 @@ impl Control {
             busy
         };
         if let Some(round) = self.gateways.due(aws, busy, now) {
-            self.jobs.spawn(async move { Report::Met(round.run().await) });
+            self.jobs.spawn(async move { Report::Met(Box::pin(round.run()).await) });
         }
     }
 
@@ -459,9 +460,9 @@ impl Control {
         for recall in self.capacity.plan(&look, &self.world, self.fleets.values()) {
             self.jobs.spawn(async move {
                 let learned = tokio::task::spawn_blocking(move || recall.run());
-                Report::Recalled(
+                Report::Recalled(Box::new(
                     learned.await.expect("learning does not panic, and nobody aborts it"),
-                )
+                ))
             });
         }
         self.shared.tell_plans(self.capacity.states());
@@ -472,14 +473,20 @@ impl Control {
         let Some(aws) = &self.aws else { return };
         let lease = self.gateways.lease();
         if !lease.holds(now, SystemTime::now()) {
+            // Whoever leads stops tasks; all others leave these alone meanwhile.
+            let group = self.gateways.group();
+            self.fleets.values_mut().for_each(|fleet| fleet.retire(&group.retiring));
+            self.gateways.retires(Names::new(), now);
             return;
         }
         let planned = |service: &str| self.capacity.planned(service);
         let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
-        let allowed = Allowed { aws: aws.clone(), lease: lease.clone() };
-        for call in self.actuators.due(&self.policy, fleets, &allowed, planned, &group.busy, now) {
+        let allowed = &Allowed { aws: aws.clone(), lease: lease.clone() };
+        let circumstances = Circumstances { allowed, busy: &group.busy, live: group.live, now };
+        for call in self.actuators.due(&self.policy, fleets, planned, &circumstances) {
             self.jobs.spawn(async move { Report::Acted(call.await) });
         }
+        self.gateways.retires(self.actuators.retiring(), now);
     }
 
     /// Asks for credentials before they expire, and returns what that changed.

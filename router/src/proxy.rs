@@ -138,7 +138,7 @@ async fn serve(
 
     let decision = decide_lane(&attempt, service, exchange.outcome.size, &facts);
     exchange.outcome.decision = Some(decision);
-    client.worker.shard.count_asked(id, &decision, &world);
+    client.worker.shard.count_asked(id, decision, &world);
     dispatch(&attempt, decision, outbound, exchange).await
 }
 

@@ -135,6 +135,11 @@ metrics! {
         &["service", "level"],
         "Busy slots when a task asked for now could serve: expected, and what nine chances in ten do not exceed.",
     );
+    HISTORY_FAILURES = counter(
+        "pacer_history_failures_total",
+        &[],
+        "Times that what was asked could not be read from or written to `state`.",
+    );
     ACTIONS = counter(
         "pacer_actions_total",
         &["service", "kind", "result"],

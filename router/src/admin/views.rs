@@ -23,6 +23,7 @@ use crate::{
         DiscoveryState, FunctionState, Lately, Shared, act::Deed, capacity::PlanState,
         functions::SnapStart, gateways::GatewaysState,
     },
+    history::Health,
     lane::container::Tasks,
     telemetry::{access_log::rfc3339, exposition::state_name},
     world::{SIZES, World},
@@ -91,7 +92,23 @@ pub(super) fn status(shared: &Shared) -> Value {
         "discovery": discovery.iter().map(services).collect::<Vec<_>>(),
         "actions": shared.deeds().latest().take(ACTIONS_MAX).map(action).collect::<Vec<_>>(),
         "gateways": shared.stats().gateways().map(|state| gateways(&state)),
+        "history": history(&shared.stats().history()),
         "credentials": { "usable": keys.usable, "expiry": keys.expiry.map(rfc3339), "error": keys.error },
+    })
+}
+
+/// How the store is that keeps what was asked; nothing without one.
+fn history(health: &Health) -> Value {
+    if health.place.is_empty() {
+        return Value::Null;
+    }
+    json!({
+        "place": health.place,
+        "saved": health.saved.map(rfc3339),
+        "error": health.error,
+        "failures": health.failures,
+        "steps_lost": health.lost,
+        "records_damaged": health.damaged,
     })
 }
 

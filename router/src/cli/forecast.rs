@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let ahead = ahead.with_context(|| {
             format!("{}: not one step of {} is over: give a longer load", series.name, shown(step))
         })?;
-        Found::Ahead { ahead, horizons_s: settings.horizons_s }
+        Found::Ahead { ahead: Box::new(ahead), horizons_s: settings.horizons_s }
     };
     print!("{}", table::table(&series, &found));
     if let (Some(file), Found::Back(back)) = (&args.out, &found) {
@@ -133,7 +133,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 #[derive(Debug)]
 enum Found {
     /// What comes after the end.
-    Ahead { ahead: Ahead, horizons_s: Vec<u64> },
+    Ahead { ahead: Box<Ahead>, horizons_s: Vec<u64> },
     /// What would have been forecast, and what came.
     Back(Back),
 }

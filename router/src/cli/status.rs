@@ -66,6 +66,9 @@ fn lines(status: &Value, services: &Value) -> Vec<String> {
     } else if let Some(expiry) = credentials["expiry"].as_str() {
         lines.push(format!("credentials good until {expiry}"));
     }
+    if let Some(error) = status["history"]["error"].as_str() {
+        lines.push(format!("HISTORY NOT KEPT in {}: {error}", text(&status["history"]["place"])));
+    }
     for failed in list(&status["discovery"]).iter().filter(|one| one["ok"] == false) {
         let (service, error) = (text(&failed["service"]), text(&failed["error"]));
         lines.push(format!("TASKS OF {service} NOT LISTED: {error}"));

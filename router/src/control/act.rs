@@ -66,23 +66,33 @@ impl Allowed {
     }
 }
 
+/// What is the same for all services at one moment.
+#[derive(Debug)]
+pub(crate) struct Circumstances<'a> {
+    /// What calls are made with.
+    pub(crate) allowed: &'a Allowed,
+    /// Requests that other gateways have in a task.
+    pub(crate) busy: &'a BTreeMap<Arc<str>, u32>,
+    /// Gateways that live, this one among them.
+    pub(crate) live: u32,
+    /// This moment.
+    pub(crate) now: Instant,
+}
+
 /// Those who act, by service.
 #[derive(Debug, Default)]
 pub(crate) struct Actuators(BTreeMap<Arc<str>, Acting>);
 
 impl Actuators {
-    /// Returns the calls that are due. `planned` tells how many tasks a service should have, `busy` how many requests of
-    /// other gateways a task has.
+    /// Returns the calls that are due. `planned` tells how many tasks a service should have, and why.
     ///
     /// Tasks that are to go are given nothing new from now on.
     pub(crate) fn due<'a>(
         &mut self,
         policy: &Policy,
         fleets: impl Iterator<Item = &'a mut Fleet>,
-        allowed: &Allowed,
         planned: impl Fn(&str) -> Option<(u32, String)>,
-        busy: &BTreeMap<Arc<str>, u32>,
-        now: Instant,
+        circumstances: &Circumstances<'_>,
     ) -> Vec<Call> {
         let mut fleets: BTreeMap<_, _> =
             fleets.map(|fleet| (fleet.name().clone(), fleet)).collect();
@@ -94,11 +104,11 @@ impl Actuators {
             let Some((target, limits)) = target(service) else { continue };
             let mut acting = match before {
                 Some(acting) if *acting.target() == target => acting,
-                _ => Acting::new(service.name.clone(), target, now),
+                _ => Acting::new(service.name.clone(), target, circumstances.now),
             };
             if let Some((tasks, why)) = planned(&service.name) {
                 let tasks = tasks.clamp(limits.min, limits.max);
-                calls.extend(acting.due(tasks, why, limits, fleet, allowed, busy, now));
+                calls.extend(acting.due((tasks, why), limits, fleet, circumstances));
             }
             self.0.insert(service.name.clone(), acting);
         }
@@ -109,6 +119,11 @@ impl Actuators {
             }
         }
         calls
+    }
+
+    /// Returns the tasks that are to go, of all services.
+    pub(crate) fn retiring(&self) -> Names {
+        self.0.values().flat_map(Acting::retiring).cloned().collect()
     }
 
     /// Takes in what came of a call; returns what was done by it, if anything was.

@@ -137,7 +137,9 @@ impl Capacity {
         }
         // A clock that was set back shows a step that was there already: it is told, and forecasts drop it.
         let steps = before.map_or(1, |before| end_s.saturating_sub(before) / STEP_S).max(1);
-        asked.values_mut().for_each(|step| *step = step.one_of(steps));
+        for step in asked.values_mut() {
+            *step = step.one_of(steps);
+        }
         before.map(|_| Look { end_s, asked })
     }
 

@@ -44,6 +44,7 @@ use self::{
     table::Table,
 };
 use super::{
+    act::Names,
     aws::Aws,
     pace::{Pace, random},
 };
@@ -76,6 +77,8 @@ pub(crate) struct Gateways {
     group: Arc<Group>,
     /// What this gateway was asked in the last steps.
     asked: BTreeMap<u64, Services>,
+    /// Tasks that this gateway is about to stop.
+    retiring: Names,
     led: bool,
 }
 
@@ -106,7 +109,14 @@ impl Gateways {
             joined.as_ref().map_or_else(Lease::alone, |joined| joined.keeper.lease().clone());
         let mut group = Group::alone(now);
         group.leader = joined.is_none();
-        Self { joined, lease, group: Arc::new(group), asked: BTreeMap::new(), led: false }
+        Self {
+            joined,
+            lease,
+            group: Arc::new(group),
+            asked: BTreeMap::new(),
+            retiring: Names::new(),
+            led: false,
+        }
     }
 
     /// Tells whether there may be others.
@@ -136,6 +146,16 @@ impl Gateways {
         self.regroup(self.group.since, now, SystemTime::now());
     }
 
+    /// Lets the others know which tasks this gateway, which leads, is about to stop.
+    pub(crate) fn retires(&mut self, retiring: Names, now: Instant) {
+        if self.retiring != retiring {
+            self.retiring = retiring;
+            if let Some(joined) = &mut self.joined {
+                joined.pace.hasten(now);
+            }
+        }
+    }
+
     /// Returns the round that is due. It must be reported to [`Gateways::heard`]. `busy`: this gateway's slots that are
     /// taken, by task.
     pub(crate) fn due(
@@ -162,7 +182,8 @@ impl Gateways {
         joined.agreement.publishing();
         joined.beat.sequence += 1;
         let view = joined.agreement.wanted().cloned();
-        let load = Load { asked: self.asked.clone(), busy: busy() };
+        let load =
+            Load { asked: self.asked.clone(), busy: busy(), retiring: self.retiring.clone() };
         Some((Beat { view, load, ..joined.beat.clone() }, joined.keeper.next(now)))
     }
 
@@ -245,7 +266,7 @@ impl Gateways {
     fn regroup(&mut self, since: Instant, now: Instant, clock: SystemTime) {
         let mut asked: BTreeMap<u64, (Services, u32)> = BTreeMap::new();
         let mut busy: BTreeMap<Arc<str>, u32> = BTreeMap::new();
-        let (mut live, mut index) = (1, 0);
+        let (mut live, mut retiring) = (1, Names::new());
         let mut add = |told: &BTreeMap<u64, Services>| {
             for (step, services) in told {
                 let (sum, gateways) = asked.entry(*step).or_default();
@@ -259,6 +280,7 @@ impl Gateways {
         if let Some(joined) = &self.joined {
             for load in joined.members.loads() {
                 add(&load.asked);
+                retiring.extend(load.retiring.iter().cloned());
                 for (task, slots) in &load.busy {
                     let sum = busy.entry(task.clone()).or_default();
                     *sum = sum.saturating_add(*slots);
@@ -266,10 +288,9 @@ impl Gateways {
             }
             let view = joined.members.view();
             live = view.len();
-            index = view.place(&joined.beat.id).map_or(0, |place| place.rank);
         }
         let leader = self.lease.holds(now, clock);
-        self.group = Arc::new(Group { leader, live, index, busy, since, asked });
+        self.group = Arc::new(Group { leader, live, busy, retiring, since, asked });
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
     lately::{Lately, Looks},
 };
 use crate::{
+    history::Health,
     telemetry::{series::Series, shard::Shard},
     world::World,
 };
@@ -225,6 +226,7 @@ pub(crate) struct ControlStats {
     /// By service.
     discovery_errors: Mutex<BTreeMap<Arc<str>, u64>>,
     states: Mutex<(Vec<DiscoveryState>, KeysState)>,
+    history: Mutex<Health>,
     /// By service.
     functions: Mutex<Arc<BTreeMap<Arc<str>, FunctionState>>>,
     gateways: Mutex<Option<GatewaysState>>,
@@ -284,6 +286,15 @@ impl ControlStats {
 
     pub(super) fn tell_gateways(&self, state: Option<GatewaysState>) {
         *lock(&self.gateways) = state;
+    }
+
+    /// Returns how the store is that keeps what was asked.
+    pub(crate) fn history(&self) -> Health {
+        lock(&self.history).clone()
+    }
+
+    pub(super) fn tell_history(&self, health: Health) {
+        *lock(&self.history) = health;
     }
 
     pub(super) fn count_world(&self) {

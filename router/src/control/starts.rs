@@ -12,7 +12,7 @@ const KEPT: usize = 32;
 const ENOUGH: usize = 20;
 
 /// What a start is taken for before any was seen: a Fargate task takes 30 to 90 s.
-const ASSUMED: Duration = Duration::from_secs(60);
+const ASSUMED: Duration = Duration::from_mins(1);
 
 /// A start beyond this is not believed: clocks disagree, or the task was stuck.
 const LONGEST: Duration = Duration::from_hours(1);

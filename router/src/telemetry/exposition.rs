@@ -72,6 +72,7 @@ pub(crate) fn render(
     lanes(&mut page, world);
     versions(&mut page, &control.functions());
     plans(&mut page, planned);
+    page.one(&super::HISTORY_FAILURES, &[], control.history().failures as f64);
     page.family(&super::ACTIONS, |family| {
         for (service, kind, failed, n) in deeds.counts() {
             family.add(&[service, kind, if failed { "failed" } else { "done" }], n as f64);
@@ -265,7 +266,9 @@ fn lanes(page: &mut Page, world: &World) {
 fn plans(page: &mut Page, plans: &BTreeMap<Arc<str>, PlanState>) {
     let mut each = |metric: &Metric, of: &dyn Fn(&PlanState) -> f64| {
         page.family(metric, |family| {
-            plans.iter().for_each(|(service, plan)| family.add(&[service], of(plan)));
+            for (service, plan) in plans {
+                family.add(&[service], of(plan));
+            }
         });
     };
     each(&super::PLANNED_TASKS, &|plan| f64::from(plan.tasks));

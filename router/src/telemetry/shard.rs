@@ -173,7 +173,7 @@ impl Shard {
     }
 
     /// Counts what a request is asked of first, when it is decided.
-    pub(crate) fn count_asked(&self, route: RouteId, decision: &Decision, world: &World) {
+    pub(crate) fn count_asked(&self, route: RouteId, decision: Decision, world: &World) {
         let lane = lane_index(decision.home());
         world.counters[self.worker].of(Some(route)).lanes[lane].asked.add(1);
     }

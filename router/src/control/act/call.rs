@@ -6,7 +6,7 @@ use aws_sdk_applicationautoscaling::{
     error::ProvideErrorMetadata,
     types::{ScalableDimension, ScalableTarget, ScalableTargetAction, ServiceNamespace},
 };
-use aws_sdk_ecs::types::{DeploymentRolloutState, Service};
+use aws_sdk_ecs::types::{DeploymentConfiguration, DeploymentRolloutState, Service};
 use aws_sdk_scheduler::types::{
     ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, Target as ScheduleTarget,
 };
@@ -72,7 +72,7 @@ fn told(service: &Service) -> Told {
         // A deployment is also under way while its first tasks start: with one only, there is nothing to replace.
         deploying: 1 < service.deployments().len() && service.deployments().iter().any(rolling),
         stops_first: settings
-            .and_then(|settings| settings.minimum_healthy_percent())
+            .and_then(DeploymentConfiguration::minimum_healthy_percent)
             .is_some_and(|percent| percent < 100),
         bounds: None,
     }

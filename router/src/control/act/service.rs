@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    Acted, Allowed, Call, Deed, Names, Target,
+    Acted, Allowed, Call, Circumstances, Deed, Names, Target,
     call::{self, PROTECTED_MINUTES, Told},
     next::{By, Goal, Member, Seen, Step, next},
 };
@@ -42,6 +42,9 @@ const FALLBACK_AFTER: Duration = Duration::from_mins(15);
 /// How often it is pushed forward.
 const FALLBACK_EVERY: Duration = Duration::from_mins(5);
 
+/// After how long every gateway knows which tasks are to go, and has told what it still has in them: two beats each.
+const HEARD_AFTER: Duration = Duration::from_secs(8);
+
 /// For how long a task that went away of itself is counted: the notice that Spot gives, and ECS's time to see it.
 const TAKEN_FOR: Duration = Duration::from_mins(3);
 
@@ -58,7 +61,8 @@ pub(super) struct Acting {
     told: Option<(Told, Instant)>,
     /// Until when tasks are protected.
     protected: BTreeMap<Arc<str>, Instant>,
-    retiring: Names,
+    /// Tasks that are to go, and since when.
+    retiring: BTreeMap<Arc<str>, Instant>,
     /// Tasks as listed last, and those that went away of themselves since.
     present: Names,
     taken: BTreeMap<Arc<str>, Instant>,
@@ -85,12 +89,16 @@ impl Acting {
             fallback: Pace::new(true, now),
             told: None,
             protected: BTreeMap::new(),
-            retiring: Names::new(),
+            retiring: BTreeMap::new(),
             present: Names::new(),
             taken: BTreeMap::new(),
             why: String::new(),
             trouble: None,
         }
+    }
+
+    pub(super) fn retiring(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.retiring.keys()
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -100,14 +108,12 @@ impl Acting {
     /// Returns the call that is due, if one is.
     pub(super) fn due(
         &mut self,
-        tasks: u32,
-        why: String,
+        (tasks, why): (u32, String),
         limits: &TaskLimits,
         fleet: &mut Fleet,
-        allowed: &Allowed,
-        busy: &BTreeMap<Arc<str>, u32>,
-        now: Instant,
+        circumstances: &Circumstances<'_>,
     ) -> Option<Call> {
+        let &Circumstances { allowed, now, .. } = circumstances;
         self.follow(fleet, now);
         // Schedules have their own pace: one that cannot be made must not keep tasks from coming.
         if self.told.is_some()
@@ -125,10 +131,13 @@ impl Acting {
             }
         };
         let seen = self.seen(&told, now);
-        let members = self.members(&told, fleet, busy, now);
+        let members = self.members(&told, fleet, circumstances);
         let (victims, step) = next(Goal { tasks, by }, &seen, &members);
         fleet.retire(&victims);
-        self.retiring = victims;
+        self.retiring.retain(|name, _| victims.contains(name));
+        for name in victims {
+            self.retiring.entry(name).or_insert(now);
+        }
         let Some(step) = step else {
             self.pace.hasten(read + READ_EVERY);
             return if READ_EVERY <= now.duration_since(read) {
@@ -179,7 +188,7 @@ impl Acting {
         let present: Names = fleet.present_names();
         for name in self.present.difference(&present) {
             let released = !self.protected.contains_key(name);
-            if !released && !self.retiring.contains(name) {
+            if !released && !self.retiring.contains_key(name) {
                 self.taken.insert(name.clone(), now);
             }
         }
@@ -219,18 +228,21 @@ impl Acting {
         &self,
         told: &Told,
         fleet: &Fleet,
-        busy: &BTreeMap<Arc<str>, u32>,
-        now: Instant,
+        &Circumstances { busy, live, now, .. }: &Circumstances<'_>,
     ) -> Vec<Member> {
         let renew = Duration::from_mins(u64::from(PROTECTED_MINUTES) / 2);
         let member = |(task, placed): (&Task, &Placed)| {
             let name = task.name.clone();
-            let retiring = self.retiring.contains(&name);
+            let since = self.retiring.get(&name);
+            let retiring = since.is_some();
+            // What others have in it counts once they know that it is to go, and have told.
+            let unheard =
+                1 < live && since.is_some_and(|since| now.duration_since(*since) < HEARD_AFTER);
             let others = busy.get(&name).copied().unwrap_or_default();
             let protected = self.protected.get(&name);
             Member {
                 ready: retiring || task.state() == TaskState::Ready,
-                busy: task.busy() + others,
+                busy: task.busy() + others + u32::from(unheard),
                 zone: placed.zone.clone(),
                 old: told.deploying && placed.definition != told.definition,
                 // Whoever goes keeps the protection that it has; whoever stays has it renewed at half its time.

@@ -14,44 +14,43 @@ pub(crate) const STEP_S: u64 = 10;
 pub(crate) struct Clock {
     /// How many times faster than real it passes.
     scale: f64,
-    /// When, in real time, it showed `shown`.
-    at: SystemTime,
+    /// When, in real time, it showed `shown`; `None` shows real time.
+    at: Option<SystemTime>,
     shown: SystemTime,
 }
 
 impl Clock {
     /// Shows real time.
     pub(crate) fn real() -> Self {
-        Self { scale: 1.0, at: UNIX_EPOCH, shown: UNIX_EPOCH }
+        Self { scale: 1.0, at: None, shown: UNIX_EPOCH }
     }
 
     /// Shows real time, and passes `scale` times as fast from now on.
     pub(crate) fn new(scale: f64) -> Self {
         let now = SystemTime::now();
-        if scale == 1.0 { Self::real() } else { Self::scaled(scale, now, now) }
+        if (scale - 1.0).abs() < f64::EPSILON {
+            return Self::real();
+        }
+        Self::scaled(scale, now, now)
     }
 
     /// Passes `scale` times as fast from now on, beginning with `shown`.
     pub(crate) fn scaled(scale: f64, shown: SystemTime, now: SystemTime) -> Self {
-        Self { scale, at: now, shown }
+        Self { scale, at: Some(now), shown }
     }
 
     /// Returns what it shows at a real time, since 1970.
     pub(crate) fn shows(&self, now: SystemTime) -> Duration {
-        let real = now.duration_since(self.at).unwrap_or_default();
-        self.shown.duration_since(UNIX_EPOCH).unwrap_or_default() + self.of_real(real)
+        let Some(at) = self.at else { return now.duration_since(UNIX_EPOCH).unwrap_or_default() };
+        let real = now.duration_since(at).unwrap_or_default();
+        self.shown.duration_since(UNIX_EPOCH).unwrap_or_default() + real.mul_f64(self.scale)
     }
 
     /// Returns when, in real time, it shows `shown` (since 1970).
     pub(crate) fn real_time_of(&self, shown: Duration) -> SystemTime {
+        let Some(at) = self.at else { return UNIX_EPOCH + shown };
         let since = shown.saturating_sub(self.shown.duration_since(UNIX_EPOCH).unwrap_or_default());
-        self.at + since.div_f64(self.scale)
-    }
-
-    /// Returns how much of its time passes in some real time.
-    pub(crate) fn of_real(&self, real: Duration) -> Duration {
-        // A product of floats would take the last digits of an epoch: only other scales pay for that.
-        if self.scale == 1.0 { real } else { real.mul_f64(self.scale) }
+        at + since.div_f64(self.scale)
     }
 
     /// Returns how many times faster than real it passes.

@@ -1,4 +1,5 @@
-//! What a service's containers are asked: requests whose home they are, and how long such requests run.
+//! What a service is asked: of its containers, requests whose home they are; of Lambda, requests that began there, wherever
+//! their home is; and how long such requests run.
 //!
 //! Counters never fall, so what was asked in a step is the difference between two looks. How long requests run is learned
 //! by route: were it one mean of the service, a plan would follow every change of its mix a step late.
@@ -9,6 +10,7 @@ use policies::policy::{Policy, RouteId, ServiceId};
 
 use crate::{
     control::gateways::Asked,
+    lane::lambda::Function,
     telemetry::{series::Table, shard::RouteLane},
 };
 
@@ -21,26 +23,57 @@ const ENOUGH: f64 = 20.0;
 /// What was asked in a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Step {
-    /// Requests.
+    /// Requests of its containers.
     pub(crate) asked: u64,
     /// How long those take in all, in microseconds.
     pub(crate) service_us: u64,
+    /// What was asked of Lambda.
+    pub(crate) lambda: OnLambda,
+}
+
+/// What was asked of Lambda in a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct OnLambda {
+    /// Requests that began there.
+    pub(crate) asked: u64,
+    /// How long those take in all, in microseconds.
+    pub(crate) service_us: u64,
+    /// Most at once.
+    pub(crate) most: u32,
 }
 
 impl Step {
     /// Returns it as other gateways are told.
     pub(crate) fn told(self) -> Asked {
-        Asked { requests: self.asked, service_us: self.service_us }
+        let OnLambda { asked, service_us, most } = self.lambda;
+        Asked {
+            requests: self.asked,
+            service_us: self.service_us,
+            on_lambda: asked,
+            on_lambda_us: service_us,
+            most_on_lambda: most,
+        }
     }
 
     /// Returns what was told.
     pub(crate) fn of(told: Asked) -> Self {
-        Self { asked: told.requests, service_us: told.service_us }
+        let lambda = OnLambda {
+            asked: told.on_lambda,
+            service_us: told.on_lambda_us,
+            most: told.most_on_lambda,
+        };
+        Self { asked: told.requests, service_us: told.service_us, lambda }
     }
 
     /// Returns the average of `steps` that this was asked in.
     pub(super) fn one_of(self, steps: u64) -> Self {
-        Self { asked: self.asked.div_ceil(steps), service_us: self.service_us.div_ceil(steps) }
+        let lambda = OnLambda {
+            asked: self.lambda.asked.div_ceil(steps),
+            service_us: self.lambda.service_us.div_ceil(steps),
+            most: self.lambda.most,
+        };
+        let (asked, service_us) = (self.asked.div_ceil(steps), self.service_us.div_ceil(steps));
+        Self { asked, service_us, lambda }
     }
 
     /// Returns how long one takes on average; `None` when nothing was asked.
@@ -54,6 +87,8 @@ impl Step {
 pub(super) struct Demand {
     /// By the route's name, which outlives a policy.
     routes: BTreeMap<Arc<str>, Counted>,
+    /// How long requests of all routes ran on Lambda.
+    lambda: Runs,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,9 +108,16 @@ struct Runs {
 
 impl Demand {
     /// Takes in what `workers` counted since the last look.
-    pub(super) fn look(&mut self, policy: &Policy, id: ServiceId, workers: &[Table]) -> Step {
+    pub(super) fn look(
+        &mut self,
+        policy: &Policy,
+        id: ServiceId,
+        workers: &[Table],
+        function: Option<&Function>,
+    ) -> Step {
         let mut before = std::mem::take(&mut self.routes);
         let mut step = Step::default();
+        let (mut runs, mut priors_us) = ((0, 0), (0.0, 0.0));
         for (index, route) in
             policy.routes.iter().enumerate().filter(|(_, route)| route.service == id)
         {
@@ -93,12 +135,19 @@ impl Demand {
                     sum(&|lanes| lanes[lane].run_us.get()),
                 );
             }
+            runs = (runs.0 + asked.lambda.seen.0, runs.1 + asked.lambda.seen.1);
+            let prior_us = route.auto.prior.as_secs_f64() * 1e6;
+            priors_us = (priors_us.0 + 1.0, priors_us.1 + prior_us);
             let mean_us = asked.container.mean_us().or(asked.lambda.mean_us());
-            let mean_us = mean_us.unwrap_or(route.auto.prior.as_secs_f64() * 1e6);
+            let mean_us = mean_us.unwrap_or(prior_us);
             step.asked += new;
             step.service_us += (new as f64 * mean_us) as u64;
             self.routes.insert(route.name.clone(), asked);
         }
+        self.lambda.look(runs.0, runs.1);
+        let (asked, most) = function.map(Function::take_asked).unwrap_or_default();
+        let mean_us = self.lambda.mean_us().unwrap_or(priors_us.1 / f64::max(priors_us.0, 1.0));
+        step.lambda = OnLambda { asked, service_us: (asked as f64 * mean_us) as u64, most };
         step
     }
 }
@@ -127,7 +176,7 @@ mod tests {
         let (route, shard) = (fixture::route(&world.policy, name), fixture::shard(0));
         for _ in 0..times {
             let outcome = fixture::outcome(world, route, Lane::Container, us);
-            shard.count_asked(route, &fixture::decision(world, route), world);
+            shard.count_asked(route, fixture::decision(world, route), world);
             shard.count(&outcome, world);
         }
     }
@@ -136,7 +185,9 @@ mod tests {
     fn what_is_asked_is_counted_once_and_its_length_learned_by_route() {
         let world = fixture::world(&fixture::policy(fixture::POLICY));
         let route = world.policy.route(fixture::route(&world.policy, "/reports/*"));
-        let look = |demand: &mut Demand| demand.look(&world.policy, route.service, &world.counters);
+        let look = |demand: &mut Demand| {
+            demand.look(&world.policy, route.service, &world.counters, None)
+        };
         let mut demand = Demand::default();
         assert_eq!(look(&mut demand), Step::default());
         serve(&world, "/reports/*", 40_000, 10);
@@ -154,6 +205,6 @@ mod tests {
         let world = fixture::world(&fixture::policy(fixture::POLICY));
         let id = world.policy.route(fixture::route(&world.policy, "/thumb")).service;
         serve(&world, "/thumb", 1_000, 10);
-        assert_eq!(Demand::default().look(&world.policy, id, &world.counters).asked, 0);
+        assert_eq!(Demand::default().look(&world.policy, id, &world.counters, None).asked, 0);
     }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::division::View;
+use crate::control::act::Names;
 
 /// Steps of what was asked that a beat tells: a minute, so that none is missed while the table cannot be reached for some
 /// seconds.
@@ -29,23 +30,34 @@ const UNPACKED_MAX: u64 = 16 * 1024 * 1024;
 
 /// What was asked of a service in one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+#[serde(from = "Numbers", into = "Numbers")]
 pub(crate) struct Asked {
-    /// Requests.
+    /// Requests of its containers.
     pub(crate) requests: u64,
     /// How long they take in all, in microseconds.
     pub(crate) service_us: u64,
+    /// Requests that began on Lambda.
+    pub(crate) on_lambda: u64,
+    /// How long those take in all, in microseconds.
+    pub(crate) on_lambda_us: u64,
+    /// Most on Lambda at once.
+    pub(crate) most_on_lambda: u32,
 }
 
-impl From<(u64, u64)> for Asked {
-    fn from((requests, service_us): (u64, u64)) -> Self {
-        Self { requests, service_us }
+/// The same as it is written, in the order of its fields.
+type Numbers = (u64, u64, u64, u64, u32);
+
+impl From<Numbers> for Asked {
+    fn from(numbers: Numbers) -> Self {
+        let (requests, service_us, on_lambda, on_lambda_us, most_on_lambda) = numbers;
+        Self { requests, service_us, on_lambda, on_lambda_us, most_on_lambda }
     }
 }
 
-impl From<Asked> for (u64, u64) {
+impl From<Asked> for Numbers {
     fn from(asked: Asked) -> Self {
-        (asked.requests, asked.service_us)
+        let Asked { requests, service_us, on_lambda, on_lambda_us, most_on_lambda } = asked;
+        (requests, service_us, on_lambda, on_lambda_us, most_on_lambda)
     }
 }
 
@@ -53,6 +65,10 @@ impl Asked {
     pub(super) fn add(&mut self, other: Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.service_us = self.service_us.saturating_add(other.service_us);
+        self.on_lambda = self.on_lambda.saturating_add(other.on_lambda);
+        self.on_lambda_us = self.on_lambda_us.saturating_add(other.on_lambda_us);
+        // Not all gateways have their most at one moment: together they have no more than this.
+        self.most_on_lambda = self.most_on_lambda.saturating_add(other.most_on_lambda);
     }
 }
 
@@ -66,6 +82,9 @@ pub(super) struct Load {
     pub(super) asked: BTreeMap<u64, Services>,
     /// Slots taken, by task, where there are any.
     pub(super) busy: BTreeMap<Arc<str>, u32>,
+    /// Tasks that it is about to stop: of the one that leads.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub(super) retiring: Names,
 }
 
 /// What a gateway tells of itself.
@@ -164,7 +183,11 @@ mod tests {
                 | u128::from(n.wrapping_mul(0xc2b2_ae3d_27d4_eb4f));
             (format!("{id:032x}").into(), (n % 16 + 1) as u32)
         };
-        Load { asked: (0..STEPS as u64).map(step).collect(), busy: (0..tasks).map(task).collect() }
+        Load {
+            asked: (0..STEPS as u64).map(step).collect(),
+            busy: (0..tasks).map(task).collect(),
+            retiring: Names::new(),
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
 use super::{Lease, Services};
+use crate::control::act::Names;
 
 /// What planning knows of all gateways together.
 #[derive(Debug, Clone)]
@@ -13,10 +14,10 @@ pub(crate) struct Group {
     pub(crate) leader: bool,
     /// How many gateways live, this one among them.
     pub(crate) live: u32,
-    /// This gateway's place among them, from 0.
-    pub(crate) index: u32,
     /// Slots that the others have taken, by task.
     pub(crate) busy: BTreeMap<Arc<str>, u32>,
+    /// Tasks that the leader is about to stop: nobody gives them anything new.
+    pub(crate) retiring: Names,
     /// When the table was read.
     pub(crate) since: Instant,
     /// By step: what was told of it, and by how many gateways.
@@ -25,8 +26,14 @@ pub(crate) struct Group {
 
 impl Group {
     pub(super) fn alone(now: Instant) -> Self {
-        let (busy, asked) = (BTreeMap::new(), BTreeMap::new());
-        Self { leader: true, live: 1, index: 0, busy, since: now, asked }
+        Self {
+            leader: true,
+            live: 1,
+            busy: BTreeMap::new(),
+            retiring: Names::new(),
+            since: now,
+            asked: BTreeMap::new(),
+        }
     }
 
     /// Returns what all live gateways together were asked in a step; `None` until each of them has told it.

@@ -61,7 +61,8 @@ impl Lease {
                 // that was set back hides how much time has passed, so that the lease is renewed first.
                 let passed =
                     now.saturating_duration_since(at).max(clock.duration_since(wall).ok()?);
-                (passed < LENGTH - MARGIN).then(|| LENGTH - passed)
+                let left = LENGTH.checked_sub(passed)?;
+                (MARGIN < left).then_some(left)
             }
         }
     }

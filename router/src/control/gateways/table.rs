@@ -139,7 +139,7 @@ impl Table {
             let mut attributes = key;
             attributes.insert("holder".to_owned(), text(&item.holder));
             attributes.insert("version".to_owned(), text(&item.version));
-            attributes.insert("length_ms".to_owned(), number(item.length.as_millis()));
+            attributes.insert("length_ms".to_owned(), number(&item.length.as_millis()));
             let put = self.client.put_item().table_name(&*self.name).set_item(Some(attributes));
             let put = put
                 .condition_expression(condition)
@@ -181,14 +181,14 @@ impl Table {
         let put = put
             .item("group", text(&self.group))
             .item("item", S(format!("{BEAT}{}", beat.id)))
-            .item("sequence", number(beat.sequence))
-            .item("started", number(beat.started_s))
+            .item("sequence", number(&beat.sequence))
+            .item("started", number(&beat.started_s))
             .item("host", text(&beat.host))
             .item("address", text(&beat.address))
             .item("drains", Bool(beat.drains))
             .item("view", S(beat.view.as_ref().map_or_else(String::new, View::text)))
             .item("load", B(Blob::new(beat.load.pack())))
-            .item("expires", number((now + EXPIRES_AFTER).as_secs()));
+            .item("expires", number(&(now + EXPIRES_AFTER).as_secs()));
         answer("PutItem", &self.name, put.send()).await.map(drop)
     }
 
@@ -245,7 +245,7 @@ fn text(text: &Arc<str>) -> AttributeValue {
     S(text.to_string())
 }
 
-fn number(number: impl ToString) -> AttributeValue {
+fn number(number: &impl ToString) -> AttributeValue {
     N(number.to_string())
 }
 

@@ -191,9 +191,6 @@ impl Site {
         let (now, clock) = (self.now, self.clock);
         let leading = self.runs.iter().filter(|run| run.gateways.lease().holds(now, clock)).count();
         assert_eq!(leading, 1);
-        let mut places: Vec<_> = self.runs.iter().map(|run| run.gateways.group().index).collect();
-        places.sort_unstable();
-        assert_eq!(places, (0..count).collect::<Vec<_>>());
     }
 }
 
@@ -254,10 +251,10 @@ fn a_gateway_alone_divides_with_nobody_and_leads() {
     );
     assert_eq!(gateways.division().slots("task", 7), 7);
     assert!(gateways.state(now, SystemTime::now()).is_none());
-    let asked = Asked { requests: 3, service_us: 500 };
+    let asked = Asked { requests: 3, service_us: 500, on_lambda: 2, on_lambda_us: 90, most_on_lambda: 1 };
     gateways.tell(9, [("film".into(), asked)].into(), now);
     let group = gateways.group();
-    assert!(group.leader && group.live == 1 && group.index == 0);
+    assert!(group.leader && group.live == 1);
     assert_eq!(group.asked(9).and_then(|services| services.get("film")), Some(&asked));
     assert!(group.asked(8).is_none());
     (10..20).for_each(|step| gateways.tell(step, Services::new(), now));
@@ -271,7 +268,7 @@ fn what_all_were_asked_is_added_up_once_everybody_has_told() {
     site.start(1);
     site.run(Duration::from_secs(20));
     let tell = |site: &mut Site, index: usize, requests: u64| {
-        let asked = Asked { requests, service_us: 10 * requests };
+        let asked = Asked { requests, service_us: 10 * requests, ..Asked::default() };
         let now = site.now;
         site.runs[index].gateways.tell(50, [("film".into(), asked)].into(), now);
     };
@@ -317,7 +314,7 @@ fn slots_stay_divided_while_the_table_is_down_and_nobody_leads() {
     };
     let before = views(&site);
     site.down = true;
-    site.run(Duration::from_secs(60));
+    site.run(Duration::from_mins(1));
     assert_eq!(views(&site), before);
     assert!(site.runs.iter().all(|run| !run.gateways.lease().holds(site.now, site.clock)));
     site.down = false;
