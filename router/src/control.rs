@@ -454,6 +454,10 @@ impl Control {
             look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
         }
         for (service, step) in &look.asked {
+            // Of a service of Lambda alone nothing is asked of containers.
+            if !self.fleets.values().any(|fleet| fleet.name() == service) {
+                continue;
+            }
             let kept = history::Step::new(step.asked, step.service_us);
             self.history.append(service, look.end_s - STEP_S, kept);
         }

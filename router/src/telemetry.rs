@@ -114,6 +114,11 @@ metrics! {
     SLOTS = gauge("pacer_slots", &["service"], "Requests that the ready tasks can serve at once.");
     SLOTS_BUSY = gauge("pacer_slots_busy", &["service"], "Slots taken, in tasks of any state.");
     QUEUE_WAITING = gauge("pacer_queue_waiting", &["service"], "Requests waiting for a slot.");
+    PLANNED_ENVIRONMENTS = gauge(
+        "pacer_planned_environments",
+        &["service", "kind"],
+        "Environments of the function that should be held, by warm-up invokes (warm) or provisioned concurrency (provisioned).",
+    );
     PLANNED_TASKS = gauge("pacer_planned_tasks", &["service"], "Tasks that the service should have, as planned last.");
     DEMAND_SLOTS = gauge(
         "pacer_demand_slots",

@@ -219,11 +219,15 @@ fn lately(lately: &Lately) -> Value {
     })
 }
 
-/// What is planned for a service's containers.
+/// What is planned for a service.
 fn plan(plan: &PlanState) -> Value {
     json!({
         "tasks": plan.tasks,
+        "spot": plan.tasks.map(|_| plan.spot),
+        "warm": plan.environments.as_ref().map(|environments| environments.warm),
+        "provisioned": plan.environments.as_ref().map(|environments| environments.provisioned),
         "why": plan.why,
+        "environments_why": plan.environments.as_ref().map(|environments| &environments.why),
         "at": rfc3339(plan.at),
         "demand_slots": plan.demand,
         "break_even": plan.break_even,

@@ -110,6 +110,10 @@ fn plans(lines: &mut Vec<String>, services: &[Value]) {
         let done =
             if service["mode"] == "act" { "" } else { " (observed only: nothing is changed)" };
         lines.push(format!("  {name}: {}{done}", text(&plan["why"])));
+        // Without tasks the line above is of environments.
+        if let Some(why) = plan["environments_why"].as_str().filter(|_| plan["tasks"].is_number()) {
+            lines.push(format!("  {name}: {why}{done}"));
+        }
     }
 }
 

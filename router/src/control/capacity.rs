@@ -1,4 +1,4 @@
-//! ONE PLANNING TICK: what each service's containers will be asked, and how many tasks that takes.
+//! ONE PLANNING TICK: what each service will be asked, how many tasks that takes, and how many of Lambda's environments.
 //!
 //! Every ten seconds of the plans' [`Clock`]: count what was asked ([`Capacity::look`]), let forecasts learn it, weigh one
 //! task more against Lambda, and say what should be held ready, and why ([`Capacity::plan`]). The planner is the one that
@@ -25,10 +25,10 @@ use predictor::plan::{Event, Shape};
 pub(crate) use self::{
     clock::{Clock, STEP_S},
     demand::Step,
-    service::PlanState,
+    service::{Environments, PlanState},
 };
 use self::{demand::Demand, service::Planned};
-use super::discover::Fleet;
+use super::{discover::Fleet, starts::Starts};
 use crate::{history::Loaded, world::World};
 
 /// What each service was asked in the step that ended at `end_s`.
@@ -36,7 +36,7 @@ use crate::{history::Loaded, world::World};
 pub(crate) struct Look {
     /// When the step ended, in seconds of the plans' clock since 1970.
     pub(crate) end_s: u64,
-    /// By service, for those with containers.
+    /// By service, for those that are planned for.
     pub(crate) asked: BTreeMap<Arc<str>, Step>,
 }
 
@@ -129,7 +129,10 @@ impl Capacity {
             let known = old.remove(&service.name);
             let is_known = known.is_some();
             let mut demand = known.unwrap_or_default();
-            let step = demand.look(policy, id, &world.counters);
+            let step = {
+                let function = world.endpoints(id).function.as_deref();
+                demand.look(policy, id, &world.counters, function)
+            };
             self.demands.insert(service.name.clone(), demand);
             if is_known {
                 asked.insert(service.name.clone(), step);
@@ -155,15 +158,19 @@ impl Capacity {
         let fleets: BTreeMap<_, _> = fleets.map(|fleet| (fleet.name().clone(), fleet)).collect();
         let mut old = std::mem::take(&mut self.planned);
         for (id, service) in planned_for(policy) {
-            let Some(fleet) = fleets.get(&service.name) else { continue };
+            let none = Starts::default();
+            let starts = match fleets.get(&service.name) {
+                Some(fleet) => fleet.starts(),
+                None if service.container.is_none() => &none,
+                None => continue,
+            };
             let before = old.remove(&service.name);
             let step = look.asked.get(&service.name).copied().unwrap_or_default();
             let mean = step.mean_us().or(before.as_ref().map(Planned::mean_us));
             let mean =
                 mean.map_or(Duration::from_millis(200), |us| Duration::from_secs_f64(us / 1e6));
             let scale = self.clock.scale();
-            let shape = shape::shape(policy, id, mean, fleet.starts(), scale, self.book);
-            let Some(shape) = shape else { continue };
+            let shape = shape::shape(policy, id, mean, starts, scale, self.book);
             let mut planned = before.unwrap_or_else(|| Planned::new(&shape));
             if let Some(past) = self.past.as_ref().filter(|_| !planned.remembers) {
                 planned.remembers = true;
@@ -174,7 +181,7 @@ impl Capacity {
             }
             planned.announce(events(policy, id));
             let tasks = world.endpoints(id).tasks.as_deref();
-            planned.look(look.end_s, step, mean.as_secs_f64() * scale * 1e6, shape, tasks);
+            planned.look(look.end_s, step, mean.as_secs_f64() * 1e6, scale, shape, tasks);
             self.planned.insert(service.name.clone(), planned);
         }
         recalls
@@ -184,7 +191,22 @@ impl Capacity {
     pub(crate) fn planned(&self, service: &str) -> Option<(u32, String)> {
         let planned = self.planned.get(service)?;
         let PlanState { tasks, why, .. } = planned.state(self.clock);
-        Some((tasks, why))
+        Some((tasks?, why))
+    }
+
+    /// Returns how many environments a service's function should have, and why.
+    pub(crate) fn environments(&self, service: &str) -> Option<Environments> {
+        self.planned.get(service)?.environments()
+    }
+
+    /// Returns the prices that plans go by.
+    pub(crate) fn book(&self) -> &'static PriceBook {
+        self.book
+    }
+
+    /// Returns the clock that plans go by.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Returns the plans, by service.
@@ -207,11 +229,14 @@ fn events(policy: &Policy, id: ServiceId) -> Vec<Event> {
     of_it.map(event).collect()
 }
 
-/// Returns the services that plans are made for: those with containers that may learn.
+/// Returns the services that plans are made for: those with containers, or environments to hold warm, that may learn.
 fn planned_for(policy: &Policy) -> impl Iterator<Item = (ServiceId, &policies::policy::Service)> {
     let services = policy.services.iter().enumerate();
     services
-        .filter(|(_, service)| service.container.is_some() && service.mode != Mode::Off)
+        .filter(|(_, service)| {
+            let warm = service.lambda.as_ref().is_some_and(|lambda| lambda.warm_pool.is_some());
+            (warm || service.container.is_some()) && service.mode != Mode::Off
+        })
         .map(|(index, service)| (ServiceId(index as u16), service))
 }
 

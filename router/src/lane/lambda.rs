@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -84,6 +84,12 @@ pub(crate) struct Function {
 #[derive(Debug, Default)]
 struct State {
     in_flight: AtomicU32,
+    /// Requests that began since the control loop looked last.
+    begun: AtomicU64,
+    /// Most in flight at once since then.
+    most: AtomicU32,
+    /// Calls that keep environments warm, beside `in_flight`.
+    warming: AtomicU32,
     breaker: Breaker,
     offered: Offered,
     meter: Meter,
@@ -112,9 +118,26 @@ impl Function {
         Self { state: self.state.clone(), ..Self::new(lambda, self.endpoint.clone()) }
     }
 
-    /// Returns how many invocations are in flight, over all workers.
+    /// Returns how many requests are in flight, over all workers.
     pub(crate) fn in_flight(&self) -> u32 {
         self.state.in_flight.load(Relaxed)
+    }
+
+    /// Returns how many requests began since this was asked last, and how many of them were in flight at once at most. Only
+    /// the control loop asks.
+    pub(crate) fn take_asked(&self) -> (u64, u32) {
+        let now = self.in_flight();
+        (self.state.begun.swap(0, Relaxed), self.state.most.swap(now, Relaxed).max(now))
+    }
+
+    /// Takes places for `calls` that keep environments warm; `None` when they and what is in flight would pass the cap.
+    ///
+    /// Requests are not refused for them: they run nothing of the function's own, which is what the cap protects.
+    pub(crate) fn warm_up(self: &Arc<Self>, calls: u32) -> Option<WarmingUp> {
+        let room = self.max_in_flight.checked_sub(self.in_flight())?;
+        let fits = |now: u32| now.checked_add(calls).filter(|sum| *sum <= room);
+        self.state.warming.fetch_update(Relaxed, Relaxed, fits).ok()?;
+        Some(WarmingUp { function: self.clone(), calls })
     }
 
     /// Tells whether calls are let through.
@@ -174,7 +197,10 @@ impl Function {
             StatusCode::SERVICE_UNAVAILABLE,
             "the function is at its policy's max_in_flight",
         );
-        self.state.in_flight.fetch_update(Relaxed, Relaxed, room).map_err(|_| capped)?;
+        let others = self.state.in_flight.fetch_update(Relaxed, Relaxed, room);
+        let others = others.map_err(|_| capped)?;
+        self.state.begun.fetch_add(1, Relaxed);
+        self.state.most.fetch_max(others + 1, Relaxed);
         Ok(InFlight(self.clone()))
     }
 
@@ -213,6 +239,19 @@ struct InFlight(Arc<Function>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.state.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Calls that keep environments warm; they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct WarmingUp {
+    function: Arc<Function>,
+    calls: u32,
+}
+
+impl Drop for WarmingUp {
+    fn drop(&mut self) {
+        self.function.state.warming.fetch_sub(self.calls, Relaxed);
     }
 }
 

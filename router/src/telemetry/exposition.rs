@@ -264,19 +264,26 @@ fn lanes(page: &mut Page, world: &World) {
 
 /// Adds what is planned for each service.
 fn plans(page: &mut Page, plans: &BTreeMap<Arc<str>, PlanState>) {
+    page.family(&super::PLANNED_ENVIRONMENTS, |family| {
+        for (service, plan) in plans {
+            let Some(environments) = &plan.environments else { continue };
+            family.add(&[service, "warm"], f64::from(environments.warm));
+            family.add(&[service, "provisioned"], f64::from(environments.provisioned));
+        }
+    });
     let mut each = |metric: &Metric, of: &dyn Fn(&PlanState) -> f64| {
         page.family(metric, |family| {
-            for (service, plan) in plans {
+            for (service, plan) in plans.iter().filter(|(_, plan)| plan.tasks.is_some()) {
                 family.add(&[service], of(plan));
             }
         });
     };
-    each(&super::PLANNED_TASKS, &|plan| f64::from(plan.tasks));
+    each(&super::PLANNED_TASKS, &|plan| f64::from(plan.tasks.unwrap_or_default()));
     each(&super::DEMAND_SLOTS, &|plan| plan.demand);
     each(&super::BREAK_EVEN, &|plan| plan.break_even);
     each(&super::START_SECONDS, &|plan| plan.start.as_secs_f64());
     page.family(&super::FORECAST_SLOTS, |family| {
-        for (service, plan) in plans {
+        for (service, plan) in plans.iter().filter(|(_, plan)| plan.tasks.is_some()) {
             family.add(&[service, "expected"], plan.expected.0);
             family.add(&[service, "p90"], plan.expected.1);
         }

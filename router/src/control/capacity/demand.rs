@@ -185,9 +185,8 @@ mod tests {
     fn what_is_asked_is_counted_once_and_its_length_learned_by_route() {
         let world = fixture::world(&fixture::policy(fixture::POLICY));
         let route = world.policy.route(fixture::route(&world.policy, "/reports/*"));
-        let look = |demand: &mut Demand| {
-            demand.look(&world.policy, route.service, &world.counters, None)
-        };
+        let look =
+            |demand: &mut Demand| demand.look(&world.policy, route.service, &world.counters, None);
         let mut demand = Demand::default();
         assert_eq!(look(&mut demand), Step::default());
         serve(&world, "/reports/*", 40_000, 10);

@@ -15,6 +15,17 @@ use crate::{
 /// How much of what was asked the planner may look back at beside forecasts: ten minutes.
 const HISTORY: usize = 60;
 
+/// How many environments a service's function should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Environments {
+    /// Warm, by warm-up invokes.
+    pub(crate) warm: u32,
+    /// By provisioned concurrency.
+    pub(crate) provisioned: u32,
+    /// Why, in words.
+    pub(crate) why: String,
+}
+
 /// One service's planner and what it was last told.
 #[derive(Debug)]
 pub(super) struct Planned {
@@ -33,8 +44,12 @@ pub(super) struct Planned {
 /// What is planned for a service, to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlanState {
-    /// Tasks that it should have.
-    pub(crate) tasks: u32,
+    /// Tasks that it should have; `None` without containers.
+    pub(crate) tasks: Option<u32>,
+    /// Of these, how many may be on Spot.
+    pub(crate) spot: u32,
+    /// Environments that its function should have, where any are planned for.
+    pub(crate) environments: Option<Environments>,
     /// Of these, how many are ready.
     pub(crate) ready: u32,
     /// Why so many, in words.
@@ -91,16 +106,24 @@ impl Planned {
         self.planner.set_events(events);
     }
 
-    /// Takes in what was asked in the step that ended at `end_s`, of requests that take `mean_us` in the plans' time, and
-    /// plans anew.
+    /// Takes in what was asked in the step that ended at `end_s`, of requests that take `mean_us`, and plans anew. The
+    /// plans' time passes `scale` times as fast as real.
     pub(super) fn look(
         &mut self,
         end_s: u64,
         step: Step,
         mean_us: f64,
+        scale: f64,
         shape: Shape,
         tasks: Option<&Tasks>,
     ) {
+        let mean_us = mean_us * scale;
+        let on_lambda_us = step.lambda.service_us as f64 / step.lambda.asked.max(1) as f64;
+        let lambda = OnLambda {
+            asked: step.lambda.asked as f64,
+            mean_us: on_lambda_us * scale,
+            most: step.lambda.most,
+        };
         let demand = step.asked as f64 * mean_us / (STEP_S * 1_000_000) as f64;
         let room = tasks.map(Tasks::room).unwrap_or_default();
         let state = |wanted| {
@@ -118,7 +141,7 @@ impl Planned {
             starting: state(TaskState::Unproven),
             busy,
             waiting: tasks.map_or(0, Tasks::waiting),
-            lambda: OnLambda::default(),
+            lambda,
             shape: &shape,
             truth: None,
         };
@@ -129,13 +152,48 @@ impl Planned {
         }
     }
 
+    /// Returns how many environments its function should have, when any may be held.
+    pub(super) fn environments(&self) -> Option<Environments> {
+        let bounds = self.shape.warm?;
+        let (warm, provisioned) = (self.plan.warm, self.plan.provisioned);
+        let (count, kind) = match bounds.provisioned {
+            Some(_) => (provisioned, "provisioned"),
+            None => (warm, "warm"),
+        };
+        let because = if count == bounds.max {
+            format!("at the most of {count} (warm_pool.max)")
+        } else if count == bounds.min {
+            format!("at the least of {count} (warm_pool.min)")
+        } else if bounds.provisioned.is_some_and(|provisioned| !provisioned.always) {
+            "as many as are busy for long enough to pay".to_owned()
+        } else {
+            "as many as may be in use at once, or `spend` allows".to_owned()
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        let why = format!("{count} environment{plural} {kind}: {because}");
+        Some(Environments { warm, provisioned, why })
+    }
+
+    /// Tells whether it has containers.
+    fn has_tasks(&self) -> bool {
+        self.shape.max_tasks != 0
+    }
+
     /// Returns what is shown of it.
     pub(super) fn state(&self, clock: Clock) -> PlanState {
         let basis = self.planner.basis();
+        let environments = self.environments();
+        let tasks = self.has_tasks().then_some(self.plan.tasks);
+        let why = match &environments {
+            Some(environments) if tasks.is_none() => environments.why.clone(),
+            _ => words(&self.plan, basis.as_ref(), utc),
+        };
         PlanState {
-            tasks: self.plan.tasks,
+            tasks,
+            spot: self.plan.spot,
+            environments,
             ready: self.ready,
-            why: words(&self.plan, basis.as_ref(), utc),
+            why,
             at: clock.real_time_of(Duration::from_secs(self.end_s)),
             demand: self.history.last(),
             break_even: self.shape.break_even,

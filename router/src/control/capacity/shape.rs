@@ -5,9 +5,16 @@ use std::time::Duration;
 use policies::{
     cost::{FunctionSize, PriceBook, TaskSize, Terms},
     decide::Lane,
-    policy::{Policy, Service, ServiceId},
+    policy::{ColdStart, Container, Lambda, Policy, Service, ServiceId},
 };
-use predictor::{plan::Shape, replay::fargate::UNPAID};
+use predictor::{
+    plan::{
+        Provisioned, Shape, Spot, Warm,
+        spot::price_share,
+        warm::{invoke_usd, provisioned_break_even},
+    },
+    replay::fargate::UNPAID,
+};
 
 use crate::control::starts::Starts;
 
@@ -21,8 +28,16 @@ const NO_LAMBDA: f64 = 0.02;
 /// CPU units of a vCPU.
 const UNITS_PER_VCPU: f64 = 1024.0;
 
-/// Returns what the containers of a service are made of; `None` without a container lane. `scale` is how much faster than
-/// real the plans' time passes.
+/// After how long without a request Lambda is taken to take an environment down. AWS does not say; what others measured lies
+/// between 5 and 45 minutes, and an environment that is gone costs a cold start, one that is held too often a hundred-thousandth
+/// of a dollar. At twice as long half as many invokes would be sent.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_mins(5);
+
+/// What a warm-up invoke is billed on average, its hold and now and then a start: what its cost is reckoned at beforehand.
+pub(crate) const WARM_UP_BILLED: Duration = Duration::from_millis(500);
+
+/// Returns what a service is made of: without a container lane it never has a task. `scale` is how much faster than real
+/// the plans' time passes.
 pub(super) fn shape(
     policy: &Policy,
     id: ServiceId,
@@ -30,29 +45,72 @@ pub(super) fn shape(
     starts: &Starts,
     scale: f64,
     book: &PriceBook,
-) -> Option<Shape> {
+) -> Shape {
     let service = policy.service(id);
-    let container = service.container.as_ref()?;
+    let us = |time: Duration| (time.as_secs_f64() * scale * 1e6) as u64;
+    let paid_start_us = us(starts.mean().mul_f64(1.0 - UNPAID));
+    let spot = service.container.as_ref().and_then(|own| spot(own, paid_start_us, book));
     let routes = || policy.routes.iter().filter(|route| route.service == id);
     let longest_wait = routes().map(|route| route.timeouts.queue).max().unwrap_or_default();
+    let (least, most) = bounds(service, routes().map(|route| route.lanes.has(Lane::Lambda)));
+    Shape {
+        slots_per_task: service.container.as_ref().map_or(1, |own| own.requests_per_task),
+        break_even: break_even(service, mean, book),
+        patience: longest_wait.as_secs_f64() / mean.as_secs_f64().max(1e-6),
+        start_us: us(starts.p95()),
+        paid_start_us,
+        least_paid_us: book.fargate.minimum_seconds * 1_000_000,
+        min_tasks: least,
+        max_tasks: most,
+        warm: service.lambda.as_ref().and_then(|lambda| warm(service, lambda, book)),
+        spot,
+    }
+}
+
+/// Returns how many tasks a service has at least and at most; its routes may use Lambda or not.
+fn bounds(service: &Service, mut routes: impl Iterator<Item = bool>) -> (u32, u32) {
+    let Some(container) = &service.container else { return (0, 0) };
     let limits = container.tasks.as_ref();
     let most = limits.map_or(MOST_TASKS, |limits| limits.max);
     let least = limits.map_or(0, |limits| limits.min);
     // What only containers can serve must find one.
-    let needs_one = routes().any(|route| !may_use_lambda(service, route.lanes.has(Lane::Lambda)));
-    let us = |time: Duration| (time.as_secs_f64() * scale * 1e6) as u64;
-    Some(Shape {
-        slots_per_task: container.requests_per_task,
-        break_even: break_even(service, mean, book),
-        patience: longest_wait.as_secs_f64() / mean.as_secs_f64().max(1e-6),
-        start_us: us(starts.p95()),
-        paid_start_us: us(starts.mean().mul_f64(1.0 - UNPAID)),
-        least_paid_us: book.fargate.minimum_seconds * 1_000_000,
-        min_tasks: least.max(u32::from(needs_one)).min(most),
-        max_tasks: most,
-        warm: None,
-        spot: None,
+    let needs_one = routes.any(|allows| !may_use_lambda(service, allows));
+    (least.max(u32::from(needs_one)).min(most), most)
+}
+
+/// Returns what environments may be held warm. [`KEEP_ALIVE`] is in the plans' time: a faster cloud takes them down sooner.
+fn warm(service: &Service, lambda: &Lambda, book: &PriceBook) -> Option<Warm> {
+    let pool = lambda.warm_pool.as_ref()?;
+    let function = FunctionSize { arch: lambda.arch, memory_mib: lambda.memory_mib };
+    let provisioned = (lambda.cold_start == ColdStart::Provisioned).then(|| Provisioned {
+        break_even: provisioned_break_even(book, lambda.arch),
+        // Who promises latency pays for it.
+        always: service.objective.p99.is_some(),
+    });
+    let cost = invoke_usd(book, function, lambda.cold_start, WARM_UP_BILLED, Terms::default());
+    Some(Warm {
+        min: pool.min,
+        max: pool.max,
+        spend_usd: pool.spend.map(policies::cost::PicoUsd::as_usd),
+        invoke_usd: cost,
+        keep_alive_us: KEEP_ALIVE.as_micros() as u64,
+        provisioned,
     })
+}
+
+/// Returns which tasks may be on Spot, where the policy wants any there.
+fn spot(container: &Container, paid_start_us: u64, book: &PriceBook) -> Option<Spot> {
+    let up_to = container.tasks.as_ref()?.spot;
+    let price = || price_share(book, task_size(container), paid_start_us, Terms::default());
+    (0.0 < up_to).then(|| Spot { up_to, price: price() })
+}
+
+fn task_size(container: &Container) -> TaskSize {
+    TaskSize {
+        arch: container.arch,
+        cpu_units: (container.vcpu * UNITS_PER_VCPU).round() as u32,
+        memory_mib: container.memory_mib,
+    }
 }
 
 fn may_use_lambda(service: &Service, route_allows: bool) -> bool {
@@ -64,11 +122,7 @@ fn break_even(service: &Service, mean: Duration, book: &PriceBook) -> f64 {
         return NO_LAMBDA;
     };
     let function = FunctionSize { arch: lambda.arch, memory_mib: lambda.memory_mib };
-    let task = TaskSize {
-        arch: container.arch,
-        cpu_units: (container.vcpu * UNITS_PER_VCPU).round() as u32,
-        memory_mib: container.memory_mib,
-    };
+    let task = task_size(container);
     let slots = container.requests_per_task;
     book.break_even_utilisation(function, task, false, slots, mean, Terms::default())
 }
@@ -81,7 +135,7 @@ mod tests {
     fn of(text: &str, service: u16) -> Shape {
         let policy = fixture::policy(text);
         let (mean, book) = (Duration::from_millis(100), PriceBook::fallback());
-        shape(&policy, ServiceId(service), mean, &Starts::default(), 1.0, book).unwrap()
+        shape(&policy, ServiceId(service), mean, &Starts::default(), 1.0, book)
     }
 
     #[test]
@@ -101,5 +155,38 @@ mod tests {
         let only = "class: sprinter, lanes: [container]";
         let text = fixture::POLICY.replace("class: sprinter", only);
         assert_eq!(of(&text, 0).min_tasks, 1);
+    }
+
+    #[test]
+    fn environments_and_spot_are_planned_within_the_policys_bounds_at_list_prices() {
+        assert_eq!((of(fixture::POLICY, 0).warm, of(fixture::POLICY, 0).spot), (None, None));
+        let with = |lambda: &str, more: &str| {
+            fixture::POLICY.replacen(
+                "max_in_flight: 10",
+                &format!("max_in_flight: 10\n      {lambda}"),
+                1,
+            ) + more
+        };
+        let pool = "warm_pool: { min: 1, max: 5, spend: $2/day }";
+        let warm = of(&with(pool, ""), 0).warm.unwrap();
+        assert_eq!((warm.min, warm.max, warm.spend_usd), (1, 5, Some(2.0)));
+        // 0.5 s x 1.7275 GB x 0.0000133334 + 0.0000002.
+        assert!((warm.invoke_usd - 1.1717e-5).abs() < 1e-8, "{warm:?}");
+        assert_eq!((warm.keep_alive_us, warm.provisioned), (300_000_000, None));
+        let provisioned = format!("cold_start: provisioned\n      {pool}");
+        let kept = of(&with(&provisioned, ""), 0).warm.unwrap().provisioned.unwrap();
+        assert!((kept.break_even - 0.6).abs() < 1e-3 && !kept.always, "{kept:?}");
+        let promised =
+            with(&provisioned, "").replace("  film:\n", "  film:\n    objective: { p99: 1s }\n");
+        assert!(of(&promised, 0).warm.unwrap().provisioned.unwrap().always);
+    }
+
+    #[test]
+    fn a_service_of_lambda_alone_has_no_tasks() {
+        let text = "version: 1\nregion: eu-west-1\nendpoint_url: 'http://127.0.0.1:1'\nservices:\n  \
+                    a: { lambda: { function: 'f:live', warm_pool: { min: 2, max: 4 } } }\n\
+                    routes: [{ match: {}, service: a }]\n";
+        let shape = of(text, 0);
+        assert_eq!((shape.min_tasks, shape.max_tasks, shape.warm.unwrap().min), (0, 0, 2));
     }
 }

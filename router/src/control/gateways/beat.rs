@@ -173,7 +173,8 @@ mod tests {
         let step = |step: u64| {
             let services = (0..services).map(|n| {
                 let requests = n.wrapping_mul(7919 + step) % 100_000;
-                let asked = Asked { requests, service_us: requests * (n * 37 % 91_193) };
+                let service_us = requests * (n * 37 % 91_193);
+                let asked = Asked { requests, service_us, ..Asked::default() };
                 (format!("team-{}-service-{n}", n % 17).into(), asked)
             });
             (176_000_000 + step, services.collect())

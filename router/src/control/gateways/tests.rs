@@ -251,7 +251,8 @@ fn a_gateway_alone_divides_with_nobody_and_leads() {
     );
     assert_eq!(gateways.division().slots("task", 7), 7);
     assert!(gateways.state(now, SystemTime::now()).is_none());
-    let asked = Asked { requests: 3, service_us: 500, on_lambda: 2, on_lambda_us: 90, most_on_lambda: 1 };
+    let asked =
+        Asked { requests: 3, service_us: 500, on_lambda: 2, on_lambda_us: 90, most_on_lambda: 1 };
     gateways.tell(9, [("film".into(), asked)].into(), now);
     let group = gateways.group();
     assert!(group.leader && group.live == 1);

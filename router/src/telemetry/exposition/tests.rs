@@ -58,7 +58,13 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
         error: Some((UNIX_EPOCH, "no".to_owned())),
     };
     let plan = PlanState {
-        tasks: 7,
+        tasks: Some(7),
+        spot: 2,
+        environments: Some(crate::control::capacity::Environments {
+            warm: 3,
+            provisioned: 0,
+            why: String::new(),
+        }),
         ready: 5,
         why: "7 tasks: forecast".to_owned(),
         at: UNIX_EPOCH,
@@ -116,6 +122,7 @@ fn the_page_adds_up_all_workers() {
     check("pacer_policy_info{hash=\"0123456789ab\"}", 1.0);
     check("pacer_reload_total{result=\"applied\"}", 2.0);
     check("pacer_reload_failed", 1.0);
+    check("pacer_planned_environments{service=\"film\",kind=\"warm\"}", 3.0);
     check("pacer_planned_tasks{service=\"film\"}", 7.0);
     check("pacer_forecast_slots{service=\"film\",level=\"p90\"}", 31.5);
     check("pacer_actions_total{service=\"film\",kind=\"scale-out\",result=\"done\"}", 1.0);
