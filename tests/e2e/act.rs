@@ -14,17 +14,17 @@ const SCALE: u32 = 20;
 
 /// A cloud with the service `prod/web` of `desired` tasks.
 async fn cloud(desired: u32) -> Cloud {
-    cloud_with(desired, "").await
+    cloud_with(desired, "", SCALE).await
 }
 
-/// The same, with `more` of the service.
-async fn cloud_with(desired: u32, more: &str) -> Cloud {
+/// The same, with `more` of the service, and lags that pass `scale` times as fast.
+async fn cloud_with(desired: u32, more: &str, scale: u32) -> Cloud {
     let command = format!("['{SCRIPTED}', task]");
     let config = format!(
         "clusters:\n  prod:\n    services:\n      web: {{ command: {command}, desired: {desired}, \
          start_lag: 2s, stop_timeout: 100s{more} }}\n"
     );
-    Cloud::start(&config, SCALE).await
+    Cloud::start(&config, scale).await
 }
 
 fn policy(cloud: &Cloud, mode: &str, tasks: &str) -> String {
@@ -124,7 +124,8 @@ async fn to_observe_changes_nothing() {
 
 #[tokio::test]
 async fn a_gateway_that_dies_leaves_the_fallback() {
-    let cloud = cloud(1).await;
+    // The schedule lies a quarter of an hour ahead.
+    let cloud = cloud_with(1, "", 20 * SCALE).await;
     // Something is announced that takes more tasks than the fallback.
     let announced = "events: [{ service: web, from: 2020-01-01T00:00Z, until: 2100-01-01T00:00Z, expect: 100/s }]\n";
     let text = policy(&cloud, "act", &tasks("min: 1, max: 3, fallback: 2"));
@@ -162,7 +163,7 @@ async fn what_cannot_be_called_is_left_as_it_is_until_it_can() {
 
 #[tokio::test]
 async fn spot_tasks_that_are_given_notice_are_replaced_while_it_runs() {
-    let cloud = cloud_with(2, ", capacity_providers: [{ provider: FARGATE_SPOT }]").await;
+    let cloud = cloud_with(2, ", capacity_providers: [{ provider: FARGATE_SPOT }]", SCALE).await;
     let gateway = gateway(&policy(&cloud, "act", &tasks("min: 2, max: 4, fallback: 2"))).await;
     gateway.until_metric("pacer_tasks", &[("state", "ready")], 2.0).await;
     // It has work: it lives as long as the notice runs.

@@ -15,6 +15,7 @@ mod ecs;
 mod forecast;
 mod forwarding;
 mod gateways;
+mod hot_hot;
 mod http;
 mod iam;
 mod lambda;
