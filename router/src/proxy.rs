@@ -243,7 +243,9 @@ fn next_lane(
         (Lane::Lambda, Spill::Failed) => sends == 1 || other.is_none(),
         _ => false,
     };
-    if same_lane && attempt.worker.spend_retry(attempt.world, attempt.route) {
+    // A lane that failed twice may be gone as a whole: the last send goes to the other one, where there is one.
+    let last = sends + 1 == SENDS_MAX && other.is_some();
+    if same_lane && !last && attempt.worker.spend_retry(attempt.world, attempt.route) {
         return Some(lane);
     }
     // Leaving a lane adds no load to it, so a spill of what did not run needs no budget; a repetition does.
