@@ -206,7 +206,7 @@ fn control(
         }
         Box::pin(control.join()).await;
         if ready.send(Ok((worlds, shards))).is_ok() {
-            control.run(stopped).await;
+            Box::pin(control.run(stopped)).await;
         }
     });
 }

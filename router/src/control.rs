@@ -48,7 +48,10 @@ pub(crate) use self::lately::Lately;
 pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared};
 pub(crate) use self::worlds::First;
 use self::{
-    act::{Acted, Actuators, Allowed, Circumstances, Names},
+    act::{
+        Acted, Actuators, Allowed, Circumstances, Names,
+        warm::{Surroundings, Warmed, Warmers},
+    },
     aws::Aws,
     capacity::{Capacity, Clock, Look, Recalled, STEP_S, Step},
     credentials::{Keys, Renewal},
@@ -101,6 +104,7 @@ pub(crate) struct Control {
     /// What this gateway was asked in a step that is not planned for yet, and since when others are waited for.
     looked: Option<(Look, Instant)>,
     actuators: Actuators,
+    warmers: Warmers,
     history: History,
     keys: Keys,
     aws: Option<Arc<Aws>>,
@@ -129,6 +133,8 @@ enum Report {
     Recalled(Box<Recalled>),
     /// A service's count of tasks was read or set.
     Acted(Acted),
+    /// Environments were warmed, or provisioned concurrency was changed.
+    Warmed(Warmed),
     /// Credentials were asked for.
     Keys(Result<Credentials, String>),
 }
@@ -172,6 +178,7 @@ impl Control {
             capacity: Capacity::new(&policy, clock),
             looked: None,
             actuators: Actuators::default(),
+            warmers: Warmers::default(),
             history: History::none(),
             keys: Keys::new(credentials, SystemTime::now()),
             aws: None,
@@ -490,6 +497,17 @@ impl Control {
         for call in self.actuators.due(&self.policy, fleets, planned, &circumstances) {
             self.jobs.spawn(async move { Report::Acted(call.await) });
         }
+        let around = Surroundings {
+            world: &self.world,
+            functions: &self.functions,
+            allowed,
+            book: self.capacity.book(),
+            clock: self.capacity.clock(),
+            now,
+        };
+        for call in self.warmers.due(&around, |service| self.capacity.environments(service)) {
+            self.jobs.spawn(async move { Report::Warmed(call.await) });
+        }
         self.gateways.retires(self.actuators.retiring(), now);
     }
 
@@ -567,6 +585,15 @@ impl Control {
             Ok(Report::Recalled(recalled)) => self.capacity.recalled(*recalled),
             Ok(Report::Acted(acted)) => {
                 if let Some(deed) = self.actuators.heard(acted, now, SystemTime::now()) {
+                    self.shared.did(deed);
+                }
+                return true;
+            }
+            Ok(Report::Warmed(warmed)) => {
+                if warmed.changed_function() {
+                    self.functions.hasten(now);
+                }
+                if let Some(deed) = self.warmers.heard(warmed, now, SystemTime::now()) {
                     self.shared.did(deed);
                 }
                 return true;

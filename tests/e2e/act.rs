@@ -57,7 +57,7 @@ async fn desired(cloud: &Cloud, count: u32) {
 }
 
 /// Waits until something of that kind was done, and returns it.
-async fn done(gateway: &Gateway, kind: &str, what: &str) -> Value {
+pub(crate) async fn done(gateway: &Gateway, kind: &str, what: &str) -> Value {
     until(&format!("{kind}: {what}"), async || {
         let status = gateway.admin("/status").await;
         let actions = status["actions"].as_array()?.clone();

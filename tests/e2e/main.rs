@@ -36,3 +36,4 @@ mod slots;
 mod status;
 mod timeouts;
 mod tls;
+mod warm;

@@ -9,17 +9,18 @@ mod call;
 mod deeds;
 mod next;
 mod service;
+pub(crate) mod warm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use policies::policy::{Discovery, Mode, Policy, ScaleBy, Service, TaskLimits};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub(crate) use self::deeds::{Deed, Deeds};
 use self::service::{Acting, Done};
@@ -59,10 +60,23 @@ pub(crate) struct Allowed {
 impl Allowed {
     /// Returns the clients, while the lease is held.
     fn now(&self) -> Result<&Aws, String> {
-        if self.lease.holds(Instant::now(), SystemTime::now()) {
-            return Ok(&self.aws);
-        }
-        Err("another gateway leads now: the call was not made".to_owned())
+        self.left().map(|_| &*self.aws)
+    }
+
+    /// Returns for how long a call that is made now may take.
+    fn left(&self) -> Result<Duration, String> {
+        let left = self.lease.left(Instant::now(), SystemTime::now());
+        left.ok_or_else(|| "another gateway leads now: the call was not made".to_owned())
+    }
+
+    /// Waits for `call` for as long as the lease lasts: after that another gateway may do something else.
+    async fn while_leading(
+        &self,
+        call: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        let left = self.left()?;
+        let given_up = || "it was not answered while this gateway led".to_owned();
+        timeout(left, call).await.unwrap_or_else(|_| Err(given_up()))
     }
 }
 

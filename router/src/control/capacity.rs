@@ -26,6 +26,7 @@ pub(crate) use self::{
     clock::{Clock, STEP_S},
     demand::Step,
     service::{Environments, PlanState},
+    shape::{KEEP_ALIVE, WARM_UP_BILLED},
 };
 use self::{demand::Demand, service::Planned};
 use super::{discover::Fleet, starts::Starts};

@@ -214,6 +214,11 @@ impl Functions {
         })
     }
 
+    /// Returns what was read of the function of a service.
+    pub(super) fn known(&self, service: &str) -> Option<&Known> {
+        self.followed.get(service).map(|followed| &followed.known)
+    }
+
     /// Returns what may be offered to the function of a service.
     pub(super) fn offer(&self, service: &str) -> Offer {
         let followed = self.followed.get(service);

@@ -160,10 +160,10 @@ impl Planned {
             Some(_) => (provisioned, "provisioned"),
             None => (warm, "warm"),
         };
-        let because = if count == bounds.max {
-            format!("at the most of {count} (warm_pool.max)")
-        } else if count == bounds.min {
+        let because = if count == bounds.min {
             format!("at the least of {count} (warm_pool.min)")
+        } else if count == bounds.max {
+            format!("at the most of {count} (warm_pool.max)")
         } else if bounds.provisioned.is_some_and(|provisioned| !provisioned.always) {
             "as many as are busy for long enough to pay".to_owned()
         } else {

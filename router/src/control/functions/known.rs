@@ -168,6 +168,8 @@ pub(crate) struct Known {
     pub(crate) targets: BTreeMap<String, f64>,
     /// Provisioned concurrency, when there is any.
     pub(crate) provisioned: Option<Provisioned>,
+    /// Whether there is any was read.
+    pub(crate) provisioned_read: bool,
     /// Reserved concurrency.
     pub(crate) reserved: Reserved,
 }
@@ -180,7 +182,9 @@ impl Known {
             // What it was like is of use until it is back: its timeout, for one.
             Fact::Absent => self.configuration.state = State::Absent,
             Fact::Targets(targets) => self.targets = targets,
-            Fact::Provisioned(provisioned) => self.provisioned = provisioned,
+            Fact::Provisioned(provisioned) => {
+                (self.provisioned, self.provisioned_read) = (provisioned, true);
+            }
             Fact::Reserved(reserved) => self.reserved = reserved,
             Fact::Unreserved(_) => {}
         }
