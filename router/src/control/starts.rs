@@ -33,18 +33,20 @@ impl Starts {
         self.0.push_back(lag);
     }
 
-    /// Returns the mean.
-    pub(crate) fn mean(&self) -> Duration {
+    /// Returns the mean, in the time of a clock that passes `scale` times as fast as real: that of the cloud where they start.
+    pub(crate) fn mean(&self, scale: f64) -> Duration {
         let seen = u32::try_from(self.0.len()).expect("at most 32");
-        self.0.iter().sum::<Duration>().checked_div(seen).unwrap_or(ASSUMED)
+        let mean = self.0.iter().sum::<Duration>().checked_div(seen);
+        mean.map_or(ASSUMED, |mean| mean.mul_f64(scale))
     }
 
-    /// Returns what 95 of 100 do not exceed: of few, the longest; of none, a third more than what is assumed.
-    pub(crate) fn p95(&self) -> Duration {
+    /// Returns what 95 of 100 do not exceed, in that time: of few, the longest; of none, a third more than what is assumed.
+    pub(crate) fn p95(&self, scale: f64) -> Duration {
         let mut sorted: Vec<_> = self.0.iter().copied().collect();
         sorted.sort_unstable();
         let place = if sorted.len() < ENOUGH { sorted.len() } else { sorted.len() * 95 / 100 };
-        sorted.get(place.saturating_sub(1)).copied().unwrap_or(ASSUMED + ASSUMED / 3)
+        let p95 = sorted.get(place.saturating_sub(1));
+        p95.map_or(ASSUMED + ASSUMED / 3, |p95| p95.mul_f64(scale))
     }
 }
 
@@ -55,15 +57,16 @@ mod tests {
     #[test]
     fn the_mean_and_the_longest_are_told_and_nonsense_is_not_believed() {
         let mut starts = Starts::default();
-        assert_eq!((starts.mean(), starts.p95()), (ASSUMED, Duration::from_secs(80)));
+        assert_eq!((starts.mean(9.0), starts.p95(9.0)), (ASSUMED, Duration::from_secs(80)));
         for seconds in [40, 20, 30, 0, 7200] {
             starts.note(Duration::from_secs(seconds));
         }
         let (mean, p95) = (Duration::from_secs(30), Duration::from_secs(40));
-        assert_eq!((starts.0.len(), starts.mean(), starts.p95()), (3, mean, p95));
+        assert_eq!((starts.0.len(), starts.mean(1.0), starts.p95(1.0)), (3, mean, p95));
+        assert_eq!((starts.mean(2.0), starts.p95(2.0)), (mean * 2, p95 * 2));
         for seconds in 1..=100 {
             starts.note(Duration::from_secs(seconds));
         }
-        assert_eq!((starts.0.len(), starts.p95()), (KEPT, Duration::from_secs(98)));
+        assert_eq!((starts.0.len(), starts.p95(1.0)), (KEPT, Duration::from_secs(98)));
     }
 }

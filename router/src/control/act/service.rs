@@ -155,7 +155,8 @@ impl Acting {
         self.why = why;
         let (allowed, target, name) = (allowed.clone(), self.target.clone(), self.name.clone());
         Some(Box::pin(async move {
-            let result = call::take(&allowed, &target, &step).await;
+            let result =
+                Box::pin(allowed.while_leading(call::take(&allowed, &target, &step))).await;
             Acted { service: name, done: Done::Took(step, result) }
         }))
     }
@@ -178,7 +179,8 @@ impl Acting {
             let text = rfc3339(at);
             // Both schedulers want it without fractions and zone.
             let text = text.get(..19).unwrap_or(&text);
-            let result = call::push_fallback(&allowed, &target, tasks, text).await;
+            let push = call::push_fallback(&allowed, &target, tasks, text);
+            let result = Box::pin(allowed.while_leading(push)).await;
             Acted { service: name, done: Done::Pushed(tasks, at, result) }
         })
     }
@@ -296,12 +298,14 @@ impl Acting {
                     Ok(()) => {
                         let first = self.fallback.turns() == 0;
                         self.fallback.succeeded(FALLBACK_EVERY, now);
-                        first.then(|| self.deed("fallback", what, None, clock))
+                        first
+                            .then(|| self.deed("fallback", what, None, clock))
+                            .map(for_want_of_pacer)
                     }
                     Err(error) => {
                         self.fallback.failed(RETRY, now);
                         self.tell(error.clone());
-                        Some(self.deed("fallback", what, Some(error), clock))
+                        Some(for_want_of_pacer(self.deed("fallback", what, Some(error), clock)))
                     }
                 }
             }
@@ -351,6 +355,10 @@ impl Acting {
     ) -> Deed {
         Deed { at, service: self.name.clone(), kind, what, why: self.why.clone(), error }
     }
+}
+
+fn for_want_of_pacer(deed: Deed) -> Deed {
+    Deed { why: "pushed forward every five minutes, for when no gateway does".to_owned(), ..deed }
 }
 
 fn kind(step: &Step) -> &'static str {

@@ -47,8 +47,8 @@ pub(super) fn shape(
     book: &PriceBook,
 ) -> Shape {
     let service = policy.service(id);
-    let us = |time: Duration| (time.as_secs_f64() * scale * 1e6) as u64;
-    let paid_start_us = us(starts.mean().mul_f64(1.0 - UNPAID));
+    let us = |time: Duration| (time.as_secs_f64() * 1e6) as u64;
+    let paid_start_us = us(starts.mean(scale).mul_f64(1.0 - UNPAID));
     let spot = service.container.as_ref().and_then(|own| spot(own, paid_start_us, book));
     let routes = || policy.routes.iter().filter(|route| route.service == id);
     let longest_wait = routes().map(|route| route.timeouts.queue).max().unwrap_or_default();
@@ -57,7 +57,7 @@ pub(super) fn shape(
         slots_per_task: service.container.as_ref().map_or(1, |own| own.requests_per_task),
         break_even: break_even(service, mean, book),
         patience: longest_wait.as_secs_f64() / mean.as_secs_f64().max(1e-6),
-        start_us: us(starts.p95()),
+        start_us: us(starts.p95(scale)),
         paid_start_us,
         least_paid_us: book.fargate.minimum_seconds * 1_000_000,
         min_tasks: least,
