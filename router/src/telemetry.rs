@@ -69,6 +69,11 @@ metrics! {
     };
     REQUEST_BYTES = counter("pacer_request_bytes_total", &["route"], "Bytes of request bodies.");
     RESPONSE_BYTES = counter("pacer_response_bytes_total", &["route"], "Bytes of response bodies.");
+    ASKED = counter(
+        "pacer_asked_total",
+        &["route", "service", "lane"],
+        "Requests by the lane that they would have had with nothing in the way: what it is planned for; lane none: neither can.",
+    );
     DECISIONS = counter("pacer_decisions_total", &["lane", "reason"], "Decisions by lane and by what decided; lane none: refused.");
     SPILLS = counter("pacer_spills_total", &["from", "cause"], "Requests that left a lane after it was tried.");
     ENDS = counter("pacer_ends_total", &["end"], "How requests ended.");

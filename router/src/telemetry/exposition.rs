@@ -124,6 +124,14 @@ fn routes(page: &mut Page, series: &[RouteSeries]) {
             }
         }
     });
+    page.family(&super::ASKED, |family| {
+        for series in series {
+            for (lane, of) in LANES.iter().enumerate() {
+                let n = sum(&[series], lane, &|counters| &counters.asked);
+                family.add_counted(&[&series.route, &series.service, lane_name(*of)], n as f64);
+            }
+        }
+    });
     // A route that was led to another service by a reload has a series for each.
     let mut by_name: BTreeMap<&str, Vec<&RouteSeries>> = BTreeMap::new();
     for series in series {

@@ -42,6 +42,7 @@ fn sample() -> (World, Vec<Arc<Shard>>) {
     let thumb = fixture::route(&policy, "/thumb");
     shards[0].count(&fixture::outcome(&world, thumb, Lane::Lambda, 20_000), &world);
     shards[1].count(&fixture::outcome(&world, thumb, Lane::Lambda, 40_000), &world);
+    shards[0].count_asked(thumb, fixture::decision(&world, thumb), &world);
     let mut gone = fixture::outcome(&world, thumb, Lane::Container, 300_000_000);
     (gone.status, gone.end, gone.spill) = (0, End::ClientGone, Some(Spill::Throttled));
     shards[1].count(&gone, &world);
@@ -109,6 +110,7 @@ fn the_page_adds_up_all_workers() {
         ),
         1.0,
     );
+    check(&format!("pacer_asked_total{{route=\"{name}\",service=\"film\",lane=\"lambda\"}}"), 1.0);
     check("pacer_decisions_total{lane=\"lambda\",reason=\"declared\"}", 3.0);
     check("pacer_spills_total{from=\"lambda\",cause=\"throttled\"}", 1.0);
     check("pacer_ends_total{end=\"complete\"}", 2.0);
