@@ -34,7 +34,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use policies::policy::{Policy, Queue, ServiceId};
+use policies::policy::{Policy, Queue, ServiceId, State};
 use predictor::outcome::Outcome;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -460,7 +460,9 @@ impl Control {
         if let Some((all, _)) = group.asked_so_far(look.number()) {
             look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
         }
-        for (service, step) in &look.asked {
+        // A bucket is everybody's, and each knows the sum: one keeps it.
+        let keeps = group.leader || !matches!(self.policy.state, Some(State::S3 { .. }));
+        for (service, step) in look.asked.iter().filter(|_| keeps) {
             // Of a service of Lambda alone nothing is asked of containers.
             if !self.fleets.values().any(|fleet| fleet.name() == service) {
                 continue;
