@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Cloud, Gateway, cloud::SCRIPTED, gateway::Setup, process::run, until};
 
 /// The local cloud's account and region.
 const LAMBDA: &str = "arn:aws:lambda:eu-west-1:000000000000:function:";
+
+const SCHEDULE: &str = "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/";
 
 /// What a role permits: pairs of an action and a pattern of ARNs.
 async fn role(policy: &str, role: &str) -> Vec<(String, String)> {
@@ -43,11 +45,22 @@ fn action(call: &str) -> (String, Option<String>) {
     if let Some(operation) = call.strip_prefix("DynamoDB_20120810.") {
         return (format!("dynamodb:{operation}"), None);
     }
+    if let Some(operation) = call.strip_prefix("AnyScaleFrontendService.") {
+        return (format!("application-autoscaling:{operation}"), None);
+    }
     let (method, target) = call.split_once(' ').expect("a method and a path");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let qualifier = query.split('&').find_map(|pair| pair.strip_prefix("Qualifier="));
     let qualifier = qualifier.map_or_else(String::new, |qualifier| format!(":{qualifier}"));
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    if let [.., "schedules", name] = parts[..] {
+        let operation = match method {
+            "POST" => "CreateSchedule",
+            "PUT" => "UpdateSchedule",
+            _ => panic!("a call that no role is known for: {call}"),
+        };
+        return (format!("scheduler:{operation}"), Some(format!("{SCHEDULE}{name}")));
+    }
     let action = match (method, &parts[..]) {
         ("POST", [_, "functions", _, "invocations" | "response-streaming-invocations"]) => {
             "InvokeFunction"
@@ -56,6 +69,12 @@ fn action(call: &str) -> (String, Option<String>) {
         ("GET", [_, "functions", _, "concurrency"]) => "GetFunctionConcurrency",
         ("GET", [_, "functions", _, "provisioned-concurrency"]) => {
             "GetProvisionedConcurrencyConfig"
+        }
+        ("PUT", [_, "functions", _, "provisioned-concurrency"]) => {
+            "PutProvisionedConcurrencyConfig"
+        }
+        ("DELETE", [_, "functions", _, "provisioned-concurrency"]) => {
+            "DeleteProvisionedConcurrencyConfig"
         }
         ("GET", [_, "functions", _, "aliases", _]) => "GetAlias",
         ("GET", [_, "functions", _]) => "GetFunction",
@@ -74,6 +93,21 @@ fn permits(role: &[(String, String)], action: &str, arn: Option<&str>) -> bool {
                 None => arn == pattern,
             })
     })
+}
+
+/// Holds every call that was made against the roles that the policy in `file` needs; returns their actions.
+async fn made(cloud: &Cloud, file: &str) -> BTreeSet<String> {
+    let (serve, control) = (role(file, "serve").await, role(file, "control").await);
+    let mut made = BTreeSet::new();
+    for call in cloud.calls().await.keys() {
+        let (action, arn) = action(call);
+        let arn = arn.as_deref();
+        let traffic = action == "lambda:InvokeFunction";
+        assert_eq!(permits(&serve, &action, arn), traffic, "serve, {call}: {serve:?}");
+        assert_eq!(permits(&control, &action, arn), !traffic, "control, {call}: {control:?}");
+        made.insert(action);
+    }
+    made
 }
 
 #[tokio::test]
@@ -115,17 +149,7 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
     .await;
 
     let file = gateway.directory().join("policy.yaml").display().to_string();
-    let (serve, control) = (role(&file, "serve").await, role(&file, "control").await);
-    let calls = cloud.calls().await;
-    let mut made = BTreeSet::new();
-    for call in calls.keys() {
-        let (action, arn) = action(call);
-        let arn = arn.as_deref();
-        let traffic = action == "lambda:InvokeFunction";
-        assert_eq!(permits(&serve, &action, arn), traffic, "serve, {call}: {serve:?}");
-        assert_eq!(permits(&control, &action, arn), !traffic, "control, {call}: {control:?}");
-        made.insert(action);
-    }
+    let made = made(&cloud, &file).await;
     for expected in [
         "lambda:InvokeFunction",
         "ecs:ListTasks",
@@ -141,7 +165,13 @@ async fn every_call_that_is_made_is_permitted_to_its_role() {
         assert!(made.contains(expected), "no {expected} in {made:?}");
     }
     let other = format!("{LAMBDA}other:live");
+    let serve = role(&file, "serve").await;
     assert!(!permits(&serve, "lambda:InvokeFunction", Some(&other)));
+    // Nothing is set that only a service in `mode: act` needs.
+    let control = role(&file, "control").await;
+    for acts in ["ecs:UpdateService", "ecs:UpdateTaskProtection", "scheduler:CreateSchedule"] {
+        assert!(!control.iter().any(|(action, _)| action == acts), "{acts} in {control:?}");
+    }
 
     // What a person does, as these tests do it.
     let operator = role(&file, "operator").await;
@@ -168,4 +198,78 @@ async fn a_policy_that_calls_nothing_of_aws_needs_nothing() {
     let ended = run(["iam", "--policy", &file]).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("calls nothing of AWS"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn every_call_of_an_acting_gateway_is_permitted_to_its_role() {
+    let task = format!("command: ['{SCRIPTED}', task], desired: 1, start_lag: 1s");
+    let cloud = Cloud::start(
+        &format!(
+            "functions:\n  web: {{ command: ['{SCRIPTED}', function], qualifiers: [live] }}\n\
+             clusters:\n  prod:\n    services:\n      web: {{ {task} }}\n      low: {{ {task} }}\n"
+        ),
+        60,
+    )
+    .await;
+    let target = json!({
+        "ServiceNamespace": "ecs", "ResourceId": "service/prod/low",
+        "ScalableDimension": "ecs:service:DesiredCount", "MinCapacity": 1, "MaxCapacity": 5,
+    });
+    cloud.autoscaling("RegisterScalableTarget", target).await;
+    let policy = |min: u32, pool: &str| {
+        let container = |service: &str, more: &str| {
+            format!(
+                "container:\n      ecs: {{ cluster: prod, service: {service}, port: 8080 }}\n      \
+                 requests_per_task: 1\n      probe: {{ path: /health, interval: 200ms }}\n      {more}\n"
+            )
+        };
+        let bounds = format!("min: {min}, max: 5, fallback: {min}");
+        let role = "arn:aws:iam::123456789012:role/pacer-fallback";
+        let desired = container("web", &format!("tasks: {{ {bounds}, scheduler_role: {role} }}"));
+        let floor = format!("scale_by: autoscaling-floor\n      tasks: {{ {bounds} }}");
+        let floor = container("low", &floor);
+        format!(
+            "endpoint_url: {}\ndefaults: {{ mode: act }}\nservices:\n  \
+             web:\n    lambda: {{ function: 'web:live', cold_start: provisioned, warm_pool: {{ {pool} }} }}\n    \
+             {desired}  low:\n    {floor}\
+             routes:\n  - {{ match: {{}}, service: web }}\n  - {{ match: {{ path_prefix: /low }}, service: low }}\n",
+            cloud.url()
+        )
+    };
+    let setup =
+        Setup { wait_ready: false, arguments: vec!["--time-scale", "60"], ..Setup::default() };
+    let gateway = Gateway::start_with(&policy(2, "min: 2, max: 2"), setup).await;
+    for service in ["web", "low"] {
+        let ready = [("service", service), ("state", "ready")];
+        gateway.until_metric("pacer_tasks", &ready, 2.0).await;
+    }
+    gateway.write_policy(&policy(1, "min: 0, max: 2"));
+    let all = [
+        "ecs:DescribeServices",
+        "ecs:UpdateService",
+        "ecs:UpdateTaskProtection",
+        "application-autoscaling:DescribeScalableTargets",
+        "application-autoscaling:RegisterScalableTarget",
+        "application-autoscaling:PutScheduledAction",
+        "scheduler:CreateSchedule",
+        "scheduler:UpdateSchedule",
+        "lambda:PutProvisionedConcurrencyConfig",
+        "lambda:DeleteProvisionedConcurrencyConfig",
+    ];
+    until("all that can be set is set", async || {
+        let made: BTreeSet<_> = cloud.calls().await.keys().map(|call| action(call).0).collect();
+        all.iter().all(|action| made.contains(*action)).then_some(())
+    })
+    .await;
+    let file = gateway.directory().join("policy.yaml").display().to_string();
+    made(&cloud, &file).await;
+    // What EventBridge Scheduler acts as is passed on, and nothing else is.
+    let control = role(&file, "control").await;
+    let passed: Vec<_> = control.iter().filter(|(action, _)| action == "iam:PassRole").collect();
+    let fallback = "arn:aws:iam::123456789012:role/pacer-fallback";
+    assert!(matches!(passed[..], [(_, arn)] if arn == fallback), "{passed:?}");
+    let other = format!("{LAMBDA}other:live");
+    assert!(!permits(&control, "lambda:PutProvisionedConcurrencyConfig", Some(&other)));
+    drop(gateway);
+    cloud.stop().await;
 }

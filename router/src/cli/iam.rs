@@ -1,17 +1,20 @@
 //! `pacer iam`: prints the permissions that each role needs, scoped to what the policy names.
 //!
 //! Three roles: `serve` is what traffic needs, `control` what finding tasks and reading functions needs (a gateway that
-//! runs as one process has both), `operator` what a person needs who looks, publishes and scales. Whatever AWS lets be
-//! scoped is; an account that the policy does not name is `*` unless given.
+//! runs as one process has both), and acting on the services that are in `mode: act`; `operator` what a person needs who
+//! looks, publishes and scales. Whatever AWS lets be scoped is; an account that the policy does not name is `*` unless given.
 
+mod acting;
 #[cfg(test)]
 mod tests;
 
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use policies::policy::{Discovery, Gateways, Policy, State};
+use policies::policy::{ColdStart, Discovery, Gateways, Mode, Policy, State};
 use serde_json::{Value, json};
+
+use self::acting::Acting;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +33,7 @@ pub(super) struct Args {
 enum Role {
     /// Traffic: invokes the functions.
     Serve,
-    /// Beside traffic: finds tasks, reads what functions are set to.
+    /// Beside traffic: finds tasks, reads what functions are set to, and sets the capacity of services in `mode: act`.
     Control,
     /// A person: looks, publishes versions, scales.
     Operator,
@@ -102,6 +105,7 @@ struct Names {
     /// What history is filled from with `pacer backfill --cloudwatch`: AWS scopes it to nothing (Service Authorization
     /// Reference, CloudWatch).
     metrics: Vec<String>,
+    acting: Acting,
     /// An account is not known.
     any_account: bool,
 }
@@ -119,6 +123,7 @@ impl Names {
             days: all(),
             metrics: all(),
             tables: all(),
+            acting: Acting::any(),
             any_account: true,
         }
     }
@@ -145,6 +150,7 @@ impl Names {
         };
         let (mut functions, mut clusters, mut services, mut tasks, mut queues) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut acting = Acting::default();
         for service in &policy.services {
             if let Some(lambda) = &service.lambda {
                 let qualifier = lambda.qualifier.as_ref().map(|qualifier| format!(":{qualifier}"));
@@ -164,15 +170,25 @@ impl Names {
                         lambda.function
                     ),
                 };
-                functions.push(function + &qualifier);
+                let function = function + &qualifier;
+                let provisioned =
+                    lambda.cold_start == ColdStart::Provisioned && lambda.warm_pool.is_some();
+                if service.mode == Mode::Act && provisioned {
+                    acting.provisioned.push(function.clone());
+                }
+                functions.push(function);
             }
-            let discovery = service.container.as_ref().map(|container| &container.discovery);
+            let own = service;
+            let discovery = own.container.as_ref().map(|container| &container.discovery);
             if let Some(Discovery::Ecs { cluster, service, events, .. }) = discovery {
                 // `arn:aws:ecs:REGION:ACCOUNT:cluster/NAME`, or the name.
                 let named = cluster.split(':').nth(4).map(str::to_owned);
                 let account = account(named.as_deref());
                 let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
                 let service = service.rsplit('/').next().unwrap_or(service);
+                acting.add_tasks(own, |of, what| {
+                    format!("arn:{partition}:{of}:{region}:{account}:{what}")
+                });
                 let arn = |what: &str| format!("arn:{partition}:ecs:{region}:{account}:{what}");
                 clusters.push(arn(&format!("cluster/{cluster}")));
                 services.push(arn(&format!("service/{cluster}/{service}")));
@@ -193,7 +209,8 @@ impl Names {
             list.sort();
             list.dedup();
         }
-        Self { functions, clusters, services, tasks, queues, tables, ..names }
+        acting.sort();
+        Self { functions, clusters, services, tasks, queues, tables, acting, ..names }
     }
 
     /// The functions themselves and all their versions and aliases.
@@ -213,13 +230,13 @@ impl Names {
     }
 }
 
+fn statement(id: &str, actions: &[&str], resources: &[String]) -> Option<Value> {
+    let statement =
+        || json!({ "Sid": id, "Effect": "Allow", "Action": actions, "Resource": resources });
+    (!resources.is_empty()).then(statement)
+}
+
 fn statements(role: Role, names: &Names) -> Vec<Value> {
-    let statement = |id: &str, actions: &[&str], resources: &[String]| {
-        let some = !resources.is_empty();
-        some.then(
-            || json!({ "Sid": id, "Effect": "Allow", "Action": actions, "Resource": resources }),
-        )
-    };
     let list_tasks = || {
         // Of ListTasks AWS scopes the cluster only, and by a condition (Service Authorization Reference, ECS).
         let mut list = statement("ListTasks", &["ecs:ListTasks"], &names.clusters)?;
@@ -244,18 +261,26 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
             // InvokeWithResponseStream asks for the same permission (Lambda API reference).
             vec![statement("Invoke", &["lambda:InvokeFunction"], &names.functions)]
         }
-        Role::Control => vec![
-            list_tasks(),
-            statement("DescribeTasks", &["ecs:DescribeTasks"], &names.tasks),
-            statement("DescribeServices", &["ecs:DescribeServices"], &names.services),
-            // Deleting a batch asks for the permission to delete (SQS API permissions reference).
-            statement("TaskEvents", &["sqs:DeleteMessage", "sqs:ReceiveMessage"], &names.queues),
-            statement("ReadFunctions", &READS, &names.whole_functions()),
-            read_account(),
-            list_history(),
-            history(),
-            statement("Gateways", &TABLE_CALLS, &names.tables),
-        ],
+        Role::Control => [
+            vec![
+                list_tasks(),
+                statement("DescribeTasks", &["ecs:DescribeTasks"], &names.tasks),
+                statement("DescribeServices", &["ecs:DescribeServices"], &names.services),
+                // Deleting a batch asks for the permission to delete (SQS API permissions reference).
+                statement(
+                    "TaskEvents",
+                    &["sqs:DeleteMessage", "sqs:ReceiveMessage"],
+                    &names.queues,
+                ),
+                statement("ReadFunctions", &READS, &names.whole_functions()),
+                read_account(),
+                list_history(),
+                history(),
+                statement("Gateways", &TABLE_CALLS, &names.tables),
+            ],
+            names.acting.statements(),
+        ]
+        .concat(),
         Role::Operator => vec![
             statement("Functions", &FUNCTION_OPERATIONS, &names.whole_functions()),
             read_account(),

@@ -146,6 +146,12 @@ impl Actuators {
     }
 }
 
+/// Returns the name of the schedule that lowers a service's count when no gateway is left, where there is to be one.
+pub(crate) fn fallback_schedule(service: &Service) -> Option<String> {
+    let (target, _) = target(service)?;
+    (target.by == ScaleBy::DesiredCount).then(|| target.schedule())
+}
+
 /// Returns what of a service is acted on, and within which bounds.
 fn target(service: &Service) -> Option<(Target, &TaskLimits)> {
     let container = service.container.as_ref().filter(|_| service.mode == Mode::Act)?;

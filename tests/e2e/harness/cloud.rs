@@ -121,6 +121,13 @@ impl Cloud {
         self.call("dynamodb", "POST", "/", &headers, &body.to_string()).await
     }
 
+    /// Calls Application Auto Scaling's API, as anybody with credentials would.
+    pub(crate) async fn autoscaling(&self, operation: &str, body: Value) -> Value {
+        let target = format!("AnyScaleFrontendService.{operation}");
+        let headers = [("x-amz-target", &*target), ("content-type", "application/x-amz-json-1.1")];
+        self.call("application-autoscaling", "POST", "/", &headers, &body.to_string()).await
+    }
+
     async fn call(
         &self,
         service: &str,
