@@ -41,6 +41,8 @@ mod frames;
 mod offer;
 mod sign;
 mod streaming;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use breaker::{Breaker, Probe};

@@ -7,6 +7,7 @@
 
 mod call;
 mod decide;
+mod warmer;
 
 use std::{
     collections::BTreeMap,
@@ -16,41 +17,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use policies::{
-    cost::PriceBook,
-    policy::{ColdStart, Lambda, Mode, WarmPool},
-};
+use policies::{cost::PriceBook, policy::Mode};
 use tokio::time::Instant;
-use tracing::{info, warn};
 
-use self::{
-    call::Answer,
-    decide::{Order, Situation, Spend, cost, hold, invokes, order},
-};
+use self::{call::Answer, decide::Order, warmer::Warmer};
 use super::{Allowed, Deed};
 use crate::{
     control::{
-        capacity::{Clock, Environments, KEEP_ALIVE, WARM_UP_BILLED},
+        capacity::{Clock, Environments},
         functions::Functions,
-        pace::Pace,
     },
-    lane::lambda::Function,
     world::World,
 };
-
-/// Shortest time between two changes of provisioned concurrency: Lambda takes about a minute to allocate one.
-const ORDER_EVERY: Duration = Duration::from_mins(1);
-
-/// Time until it is seen again whether a round is due, when none was sent.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
-
-/// First pause after a call that failed.
-const RETRY: Duration = Duration::from_secs(2);
-
-/// Time between two tellings of rounds that went well.
-const TELL_EVERY: Duration = Duration::from_mins(10);
-
-const DAY_S: u64 = 86_400;
 
 /// A call or a round of them, under way.
 pub(crate) type WarmCall = Pin<Box<dyn Future<Output = Warmed> + Send>>;
@@ -80,7 +58,6 @@ impl Warmed {
 struct Target {
     function: Arc<str>,
     qualifier: Option<Arc<str>>,
-    timeout: Duration,
 }
 
 impl Target {
@@ -106,31 +83,6 @@ pub(crate) struct Surroundings<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Warmers(BTreeMap<Arc<str>, Warmer>);
 
-/// One service whose environments are held.
-#[derive(Debug)]
-struct Warmer {
-    name: Arc<str>,
-    target: Target,
-    lambda: Lambda,
-    book: &'static PriceBook,
-    scale: f64,
-    /// Which policy it was left alone or found good under.
-    generation: u32,
-    orders: Pace,
-    rounds: Pace,
-    /// What the last round was for.
-    planned: u32,
-    proven: bool,
-    left_alone: bool,
-    spend: Spend,
-    /// Invokes that were answered since they were told of, and starts among them.
-    untold: (u32, u32),
-    told: Option<Instant>,
-    why: String,
-    /// What is wrong, as told last.
-    trouble: Option<String>,
-}
-
 impl Warmers {
     /// Returns the calls that are due, where `planned` tells how many environments a service should have.
     pub(crate) fn due(
@@ -150,9 +102,12 @@ impl Warmers {
             };
             let mut warmer = match old.remove(&service.name) {
                 Some(warmer) if warmer.calls(lambda) => warmer,
-                _ => Warmer::new(service.name.clone(), lambda, around),
+                _ => {
+                    let (book, scale) = (around.book, around.clock.scale());
+                    Warmer::new(service.name.clone(), lambda, book, scale, around.now)
+                }
             };
-            warmer.follow(lambda, world.generation);
+            warmer.follow(lambda, world.generation, around.now);
             if let Some(planned) = planned(&service.name) {
                 calls.extend(warmer.due(planned, pool, function, around));
             }
@@ -173,252 +128,5 @@ impl Warmers {
             Done::Ordered(order, result) => warmer.ordered(order, result, now, clock),
             Done::Round(answers) => warmer.heard(&answers, now, clock),
         }
-    }
-}
-
-impl Warmer {
-    fn new(name: Arc<str>, lambda: &Lambda, around: &Surroundings<'_>) -> Self {
-        let cold = lambda.cold_start == ColdStart::SnapStart;
-        Self {
-            name,
-            target: Target {
-                function: lambda.function.clone(),
-                qualifier: lambda.qualifier.clone(),
-                timeout: lambda.timeout,
-            },
-            lambda: lambda.clone(),
-            book: around.book,
-            scale: around.clock.scale(),
-            generation: around.world.generation,
-            orders: Pace::new(true, around.now),
-            rounds: Pace::new(true, around.now),
-            planned: 0,
-            proven: false,
-            left_alone: false,
-            spend: Spend::new(cost(around.book, lambda, WARM_UP_BILLED, cold)),
-            untold: (0, 0),
-            told: None,
-            why: String::new(),
-            trouble: None,
-        }
-    }
-
-    /// Tells whether it calls the function of `lambda`.
-    fn calls(&self, lambda: &Lambda) -> bool {
-        (&self.target.function, &self.target.qualifier) == (&lambda.function, &lambda.qualifier)
-    }
-
-    /// Goes on with what the policy says now, and what was read. Another policy has a function tried again.
-    fn follow(&mut self, lambda: &Lambda, generation: u32) {
-        if self.lambda != *lambda {
-            self.target.timeout = lambda.timeout;
-            self.lambda = lambda.clone();
-        }
-        if self.generation != generation {
-            self.generation = generation;
-            self.left_alone = false;
-            self.trouble = None;
-        }
-    }
-
-    fn due(
-        &mut self,
-        planned: Environments,
-        pool: &WarmPool,
-        function: &Arc<Function>,
-        around: &Surroundings<'_>,
-    ) -> Option<WarmCall> {
-        if self.lambda.cold_start == ColdStart::Provisioned {
-            return self.order(planned, around);
-        }
-        self.round(planned, pool, function, around)
-    }
-
-    fn order(&mut self, planned: Environments, around: &Surroundings<'_>) -> Option<WarmCall> {
-        let known = around.functions.known(&self.name)?;
-        let order = match order(planned.provisioned, &self.lambda, known) {
-            Ok(order) => order?,
-            Err(trouble) => {
-                self.tell(trouble);
-                return None;
-            }
-        };
-        if !self.orders.is_due(around.now) {
-            return None;
-        }
-        self.why = planned.why;
-        let (allowed, target) = (around.allowed.clone(), self.target.clone());
-        let service = self.name.clone();
-        Some(Box::pin(async move {
-            let called = call::provision(&allowed, &target, order);
-            let result = allowed.while_leading(called).await;
-            Warmed { service, done: Done::Ordered(order, result) }
-        }))
-    }
-
-    fn round(
-        &mut self,
-        planned: Environments,
-        pool: &WarmPool,
-        function: &Arc<Function>,
-        around: &Surroundings<'_>,
-    ) -> Option<WarmCall> {
-        if self.left_alone || planned.warm == 0 || !function.is_up() {
-            return None;
-        }
-        if self.planned < planned.warm {
-            self.rounds.hasten(around.now);
-        }
-        if !self.rounds.is_due(around.now) {
-            return None;
-        }
-        self.planned = planned.warm;
-        self.spend.on(around.clock.shows(SystemTime::now()).as_secs() / DAY_S);
-        let situation = Situation {
-            planned: planned.warm,
-            in_use: function.in_flight(),
-            proven: self.proven,
-            affordable: self.spend.affordable(pool.spend),
-        };
-        if situation.affordable == 0 {
-            self.tell("what `warm_pool.spend` allows for the day (UTC) is spent");
-        }
-        let invokes = invokes(situation);
-        let Some(places) = function.warm_up(invokes).filter(|_| 0 < invokes) else {
-            self.rounds.succeeded(self.real(LOOK_AGAIN), around.now);
-            return None;
-        };
-        self.why = planned.why;
-        let (allowed, target) = (around.allowed.clone(), self.target.clone());
-        let service = self.name.clone();
-        Some(Box::pin(async move {
-            let answers = call::round(&allowed, &target, invokes, hold(invokes)).await;
-            drop(places);
-            Warmed { service, done: Done::Round(answers) }
-        }))
-    }
-
-    fn ordered(
-        &mut self,
-        order: Order,
-        result: Result<(), String>,
-        now: Instant,
-        clock: SystemTime,
-    ) -> Option<Deed> {
-        let what = match order {
-            Order::Set { from, to } => format!("provisioned concurrency {from} -> {to}"),
-            Order::Remove { from } => format!("provisioned concurrency {from} -> none"),
-        };
-        match result {
-            Ok(()) => {
-                self.orders.succeeded(self.real(ORDER_EVERY), now);
-                self.trouble = None;
-                info!(service = %self.name, why = self.why, "{what}");
-                Some(self.deed("provision", what, None, clock))
-            }
-            Err(error) => {
-                self.orders.failed(RETRY, now);
-                let news = self.tell(&error);
-                news.then(|| self.deed("provision", what, Some(error), clock))
-            }
-        }
-    }
-
-    /// Takes in what came of a round.
-    fn heard(
-        &mut self,
-        answers: &[(Answer, Duration)],
-        now: Instant,
-        clock: SystemTime,
-    ) -> Option<Deed> {
-        let (mut warm, mut foreign, mut failed) = (0, None, None);
-        for (answer, took) in answers {
-            let cold = match answer {
-                Answer::Warm { cold } => {
-                    warm += 1;
-                    self.untold = (self.untold.0 + 1, self.untold.1 + u32::from(*cold));
-                    *cold
-                }
-                Answer::Foreign => {
-                    foreign = Some("it answered a warm-up event as one of its own".to_owned());
-                    false
-                }
-                // Whatever failed may have started an environment and is paid for.
-                Answer::Broken(why) if !self.proven => {
-                    foreign = Some(format!("it failed at a warm-up event: {why}"));
-                    true
-                }
-                Answer::Broken(why) | Answer::Failed(why) => {
-                    failed = Some(format!("Invoke for `{}`: {why}", self.target.name()));
-                    true
-                }
-                Answer::Throttled(why) | Answer::NotSent(why) => {
-                    failed = Some(format!("Invoke for `{}`: {why}", self.target.name()));
-                    continue;
-                }
-            };
-            self.spend.add(cost(self.book, &self.lambda, *took, cold));
-        }
-        let what = "have environments warm".to_owned();
-        if let Some(why) = foreign {
-            self.left_alone = true;
-            self.rounds.succeeded(self.real(KEEP_ALIVE), now);
-            let error = format!(
-                "function `{}` is not behind the adapter: {why}; run it behind pacer-adapter and reload the policy, or remove `warm_pool`",
-                self.target.name()
-            );
-            let news = self.tell(&error);
-            return news.then(|| self.deed("warm-up", what, Some(error), clock));
-        }
-        if let Some(error) = failed {
-            self.rounds.failed(RETRY, now);
-            let news = self.tell(&error);
-            return news.then(|| self.deed("warm-up", what, Some(error), clock));
-        }
-        self.trouble = None;
-        // The first told only that the adapter answers; the others come at once.
-        let pause = if self.proven { self.real(KEEP_ALIVE / 2) } else { Duration::ZERO };
-        self.proven = true;
-        self.rounds.succeeded(pause, now);
-        if pause.is_zero() && 1 < self.planned {
-            return None;
-        }
-        let pause = self.real(TELL_EVERY);
-        if self.told.is_some_and(|told| now.duration_since(told) < pause) {
-            return None;
-        }
-        self.told = Some(now);
-        let (invokes, cold) = std::mem::take(&mut self.untold);
-        let what = format!(
-            "{warm} warm; {invokes} invokes since told last started {cold} environments, {} spent today",
-            self.spend.spent()
-        );
-        info!(service = %self.name, why = self.why, "{what}");
-        Some(self.deed("warm-up", what, None, clock))
-    }
-
-    /// Returns how long a time of the plans' clock takes.
-    fn real(&self, time: Duration) -> Duration {
-        time.div_f64(self.scale)
-    }
-
-    /// Says what is wrong, once; returns whether it was news.
-    fn tell(&mut self, trouble: &str) -> bool {
-        if self.trouble.as_deref() == Some(trouble) {
-            return false;
-        }
-        warn!(service = %self.name, error = trouble, "its environments are left as they are");
-        self.trouble = Some(trouble.to_owned());
-        true
-    }
-
-    fn deed(
-        &self,
-        kind: &'static str,
-        what: String,
-        error: Option<String>,
-        at: SystemTime,
-    ) -> Deed {
-        Deed { at, service: self.name.clone(), kind, what, why: self.why.clone(), error }
     }
 }

@@ -28,8 +28,9 @@ use crate::control::{
     aws::{Aws, reason},
 };
 
-/// How long a call may take beside the function's own timeout.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long an invoke may take: a start of ten seconds, which is what Lambda gives init code, with room. While one hangs the
+/// next round waits.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What came of one warm-up invoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,9 +123,8 @@ async fn invoke(aws: &Aws, target: &Target, hold: Duration) -> Answer {
     let call = aws.lambda().invoke().function_name(&*target.function).payload(Blob::new(event));
     let call = call.set_qualifier(target.qualifier.as_deref().map(str::to_owned));
     // A start may take longer than calls of the control plane do.
-    let patience = target.timeout + GRACE;
     let timeouts =
-        TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
+        TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).operation_timeout(PATIENCE);
     let patient = Builder::new().timeout_config(timeouts.build());
     match call.customize().config_override(patient).send().await {
         Ok(output) => {
