@@ -1,7 +1,7 @@
 //! Has what was planned: sets the count of tasks of services in `mode: act`.
 //!
 //! For each service one call at a time, as a job beside the loop: it is read, then the next step is taken
-//! ([`next`](self::next)), then it is read again. A call that fails changes nothing but when the next is made: what runs
+//! ([`next`]), then it is read again. A call that fails changes nothing but when the next is made: what runs
 //! stays as it is. Ahead of it all a schedule is kept that lowers the count to `tasks.fallback` when nobody pushes it
 //! forward any more. Who may act is not decided here: of several gateways one does.
 

@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn spot_is_planned_for_where_the_policy_wants_any() {
+        let with = |tasks: &str| {
+            let ecs = format!("ecs: {{ cluster: prod, service: film, port: 80 }}\n      {tasks}");
+            fixture::POLICY.replace("upstreams: [\"http://127.0.0.1:9000\"]", &ecs)
+        };
+        assert_eq!(of(&with("tasks: { min: 1, max: 9 }"), 0).spot, None);
+        let shape = of(&with("tasks: { min: 1, max: 9, spot: { up_to: 70% } }"), 0);
+        let spot = shape.spot.unwrap();
+        assert!((spot.up_to - 0.7).abs() < 1e-9, "{spot:?}");
+        assert!((0.25..0.45).contains(&spot.price), "a third of the price: {spot:?}");
+    }
+
+    #[test]
     fn a_service_of_lambda_alone_has_no_tasks() {
         let text = "version: 1\nregion: eu-west-1\nendpoint_url: 'http://127.0.0.1:1'\nservices:\n  \
                     a: { lambda: { function: 'f:live', warm_pool: { min: 2, max: 4 } } }\n\
