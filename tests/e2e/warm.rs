@@ -4,7 +4,13 @@ use serde_json::{Value, json};
 
 use crate::{
     act::done,
-    harness::{Cloud, Gateway, cloud::SCRIPTED, gateway::Setup, process::pacer, until},
+    harness::{
+        Cloud, Gateway,
+        cloud::SCRIPTED,
+        gateway::Setup,
+        process::{pacer, run},
+        until,
+    },
 };
 
 /// The function `f` as the demo's app behind the adapter.
@@ -153,6 +159,24 @@ async fn provisioned_concurrency_is_had_and_given_back() {
         calls.iter().filter_map(of).sum()
     };
     assert_eq!((changes("PUT "), changes("DELETE ")), (1, 1), "{calls:?}");
+    drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_throttled_round_ends_and_is_tried_again_later() {
+    let cloud = cloud(&adapted(), 20).await;
+    cloud.fault(json!({ "lambda": { "throttle": { "function": "f" } } })).await;
+    let gateway = gateway(&policy(&cloud, "act", "warm_pool: { min: 3, max: 3 }"), "20").await;
+    let deed = done(&gateway, "warm-up", "warm").await;
+    let error = deed["error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("Invoke for `f:live`: TooManyRequestsException"), "{deed}");
+    assert_eq!(function(&cloud).await["cold_starts"], 0);
+    cloud.clear_faults().await;
+    done(&gateway, "warm-up", "3 warm").await;
+    assert_eq!(function(&cloud).await["cold_starts"], 3);
+    let status = run(["status", "--admin", &format!("http://{}", gateway.admin)]).await;
+    assert!(status.stdout.contains("app: 3 environments warm: at the least of 3"), "{status:?}");
     drop(gateway);
     cloud.stop().await;
 }
