@@ -165,18 +165,20 @@ async fn four_weeks_of_prometheus_fill_the_history() {
     );
 }
 
+/// Fills from a server with these points, which is refused.
+async fn check(folder: &Path, value: fn(u64) -> Option<String>, range: [&str; 2], why: &str) {
+    let (server, _) = prometheus(value).await;
+    let url = format!("{}/base", server.url());
+    let [from, until] = range;
+    let source = ["--prometheus", &url, "--query", "sum(x)", "--from", from, "--until", until];
+    refused(folder, &source, &["series {service=\"film\"} at 20", ":05:00Z", why]).await;
+}
+
 #[tokio::test]
 async fn what_is_no_count_is_refused_with_its_place_and_nothing_is_written() {
     let folder = folder();
     let at_s = hour_s() - 3_600;
     let (from, until) = (at_s.to_string(), (at_s + 600).to_string());
-    async fn check(folder: &Path, value: fn(u64) -> Option<String>, range: [&str; 2], why: &str) {
-        let (server, _) = prometheus(value).await;
-        let url = format!("{}/base", server.url());
-        let [from, until] = range;
-        let source = ["--prometheus", &url, "--query", "sum(x)", "--from", from, "--until", until];
-        refused(folder, &source, &["series {service=\"film\"} at 20", ":05:00Z", why]).await;
-    }
     let range = [from.as_str(), until.as_str()];
     let path = folder.path();
     check(

@@ -79,7 +79,7 @@ impl Container {
         timeout(PATIENCE, asked).await.unwrap()
     }
 
-    async fn terminate(&self) {
+    fn terminate(&self) {
         let pid = i32::try_from(self.adapter.id().unwrap()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -152,7 +152,7 @@ async fn sigterm_finishes_what_runs_takes_nothing_new_and_ends_the_app() {
     let pid = seen.split("\"pid\":").nth(1).unwrap();
     let pid: i32 = pid.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
     let (mut stream, mut gate) = streaming(&container).await;
-    container.terminate().await;
+    container.terminate();
     let refused = async {
         while TcpStream::connect(container.address).await.is_ok() {
             tokio::task::yield_now().await;
