@@ -67,7 +67,7 @@ fn router(state: AdminState) -> Router {
         .route(
             "/policy",
             get(async |State(shared): State<AdminState>| {
-                pretty(&views::policy(&shared.world().policy))
+                pretty(&views::policy::policy(&shared.world().policy))
             }),
         )
         .route("/decisions", get(decisions))

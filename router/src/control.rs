@@ -12,9 +12,11 @@ pub(crate) mod credentials;
 pub(crate) mod discover;
 pub(crate) mod functions;
 pub(crate) mod gateways;
+mod joining;
 mod lately;
 pub(crate) mod learn;
 pub(crate) mod pace;
+mod planning;
 pub(crate) mod probe;
 mod rate;
 pub(crate) mod reload;
@@ -34,12 +36,12 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use policies::policy::{Policy, Queue, ServiceId, State};
+use policies::policy::{Policy, Queue, ServiceId};
 use predictor::outcome::Outcome;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
 
@@ -49,24 +51,24 @@ pub(crate) use self::shared::{ControlStats, DiscoveryState, PolicyState, Shared}
 pub(crate) use self::worlds::First;
 use self::{
     act::{
-        Acted, Actuators, Allowed, Circumstances, Names,
-        warm::{Surroundings, Warmed, Warmers},
+        Acted, Actuators,
+        warm::{Warmed, Warmers},
     },
     aws::Aws,
-    capacity::{Capacity, Clock, Look, Recalled, STEP_S, Step},
+    capacity::{Capacity, Clock, Look, Recalled},
     credentials::{Keys, Renewal},
     discover::{
         Fleet, Found,
         ecs::{Clusters, Polled, events::Event},
     },
     functions::Functions,
-    gateways::{Gateways, JOIN_MAX, LEAVE_MAX},
+    gateways::Gateways,
     learn::Learner,
     reload::{Follower, Now},
 };
 use crate::{
     files::{Reading, Stamp},
-    history::{self, History, Loaded, Loading},
+    history::History,
     lane::next_key,
     telemetry::shard::Shard,
     world::{Beliefs, Endpoints, World},
@@ -79,9 +81,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two rounds of learning. Beliefs move by minutes; a second keeps `pacer explain` and the demo lively at
 /// the price of adding up 84 counters a profile and worker.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
-
-/// How long what the other gateways were asked is waited for: two of their beats.
-const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
 
 /// The control loop and what it owns.
 pub(crate) struct Control {
@@ -198,46 +197,6 @@ impl Control {
         Self { stopping, ..self }
     }
 
-    /// Finds the other gateways and waits for this one's share of slots, for [`JOIN_MAX`] at most. Not at all when it is
-    /// alone, or the table of gateways cannot be reached.
-    pub(crate) async fn join(&mut self) {
-        if self.gateways.divides() {
-            self.load_aws().await;
-        }
-        let end = Instant::now() + JOIN_MAX;
-        while let Some(aws) = self.aws.clone()
-            && !self.gateways.is_in()
-            && Instant::now() < end
-        {
-            let now = Instant::now();
-            match self.gateways.due(&aws, BTreeMap::new, now) {
-                Some(round) => {
-                    let done = Box::pin(round.run()).await;
-                    self.gateways.heard(done, Instant::now(), SystemTime::now());
-                }
-                None => sleep(TICK / 4).await,
-            }
-        }
-        self.gateways.serves();
-        self.divide();
-        let state = self.gateways.state(Instant::now(), SystemTime::now());
-        self.shared.stats().tell_gateways(state);
-    }
-
-    async fn load_aws(&mut self) {
-        if self.aws.is_some() || !Aws::is_needed(&self.policy) {
-            return;
-        }
-        match Aws::load(&self.policy).await {
-            Ok(aws) => self.aws = Some(Arc::new(aws)),
-            // `first_world` loaded the same settings, so this is a file that changed in between.
-            Err(error) => warn!(
-                error = format!("{error:#}"),
-                "no AWS settings: neither ECS nor new credentials until a restart"
-            ),
-        }
-    }
-
     /// Returns what the admin API and `/metrics` read.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
@@ -274,36 +233,6 @@ impl Control {
         }
         self.leave().await;
         self.history.close().await;
-    }
-
-    /// Opens the store of what was asked. One that cannot be opened is told of, and done without.
-    fn open_history(&mut self) -> Loading {
-        let aws = self.aws.as_ref().map(|aws| aws.config());
-        match History::open(self.policy.state.as_ref(), aws) {
-            Ok((history, loading)) => {
-                self.history = history;
-                loading
-            }
-            Err(error) => {
-                warn!(
-                    error = format!("{error:#}"),
-                    "what services are asked is not kept; mend `state`"
-                );
-                Loading::nothing()
-            }
-        }
-    }
-
-    /// Takes in what the store had.
-    fn remember(&mut self, loaded: Loaded) {
-        for note in &loaded.notes {
-            warn!("{note}");
-        }
-        let services = loaded.services().count();
-        if 0 < services {
-            info!(services, complete = loaded.complete, "what was asked before is known");
-        }
-        self.capacity.remember(loaded);
     }
 
     /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed; plan.
@@ -374,44 +303,6 @@ impl Control {
         }
     }
 
-    /// Starts a round with the other gateways when one is due.
-    fn meet(&mut self, now: Instant) {
-        let Some(aws) = &self.aws else { return };
-        let fleets = &self.fleets;
-        let busy = || {
-            let mut busy: BTreeMap<Arc<str>, u32> = BTreeMap::new();
-            for (task, slots) in fleets.values().flat_map(Fleet::busy) {
-                *busy.entry(task).or_default() += slots;
-            }
-            busy
-        };
-        if let Some(round) = self.gateways.due(aws, busy, now) {
-            self.jobs.spawn(async move { Report::Met(Box::pin(round.run()).await) });
-        }
-    }
-
-    /// Divides the slots of all tasks among gateways.
-    fn divide(&mut self) {
-        let division = self.gateways.division();
-        for fleet in self.fleets.values_mut() {
-            fleet.divide(&division);
-        }
-    }
-
-    /// Takes this gateway out of the table: its slots are the others' then.
-    async fn leave(&mut self) {
-        // A round under way would write its beat again.
-        self.jobs.shutdown().await;
-        let leave = self.aws.as_ref().and_then(|aws| self.gateways.leave(aws));
-        if let Some(leave) = leave
-            && timeout(LEAVE_MAX, leave.run()).await.is_err()
-        {
-            warn!(
-                "the table of gateways did not answer: this gateway's part of slots is free in ten seconds"
-            );
-        }
-    }
-
     /// Starts probing every task that is due.
     fn probe(&mut self, now: Instant) {
         for (&number, fleet) in &mut self.fleets {
@@ -430,87 +321,6 @@ impl Control {
         }
         self.learned = now;
         self.learner.learn(&self.policy, &self.world.counters, elapsed).map(Arc::new)
-    }
-
-    /// Counts what was asked when another step of ten seconds has ended, tells the other gateways, and plans once they have
-    /// told too.
-    fn plan(&mut self, now: Instant, clock: SystemTime) {
-        if let Some(look) = self.capacity.look(clock, &self.world) {
-            // Nobody waits for who does not tell before the next step has ended.
-            if let Some((late, _)) = self.looked.take() {
-                self.plan_for(late);
-            }
-            let told = |(name, step): (&Arc<str>, &Step)| (name.clone(), step.told());
-            self.gateways.tell(look.number(), look.asked.iter().map(told).collect(), now);
-            self.looked = Some((look, now));
-        }
-        let Some((look, since)) = &self.looked else { return };
-        let group = self.gateways.group();
-        let all = group.asked(look.number()).is_some();
-        if (all || WAIT_FOR_OTHERS <= now.duration_since(*since))
-            && let Some((look, _)) = self.looked.take()
-        {
-            self.plan_for(look);
-        }
-    }
-
-    /// Plans for a step, from what all gateways that told were asked in it.
-    fn plan_for(&mut self, mut look: Look) {
-        let group = self.gateways.group();
-        if let Some((all, _)) = group.asked_so_far(look.number()) {
-            look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
-        }
-        // A bucket is everybody's, and each knows the sum: one keeps it.
-        let keeps = group.leader || !matches!(self.policy.state, Some(State::S3 { .. }));
-        for (service, step) in look.asked.iter().filter(|_| keeps) {
-            // Of a service of Lambda alone nothing is asked of containers.
-            if !self.fleets.values().any(|fleet| fleet.name() == service) {
-                continue;
-            }
-            let kept = history::Step::new(step.asked, step.service_us);
-            self.history.append(service, look.end_s - STEP_S, kept);
-        }
-        for recall in self.capacity.plan(&look, &self.world, self.fleets.values()) {
-            self.jobs.spawn(async move {
-                let learned = tokio::task::spawn_blocking(move || recall.run());
-                Report::Recalled(Box::new(
-                    learned.await.expect("learning does not panic, and nobody aborts it"),
-                ))
-            });
-        }
-        self.shared.tell_plans(self.capacity.states());
-    }
-
-    /// Starts the calls that have what was planned.
-    fn act(&mut self, now: Instant) {
-        let Some(aws) = &self.aws else { return };
-        let lease = self.gateways.lease();
-        if !lease.holds(now, SystemTime::now()) {
-            // Whoever leads stops tasks; all others leave these alone meanwhile.
-            let group = self.gateways.group();
-            self.fleets.values_mut().for_each(|fleet| fleet.retire(&group.retiring));
-            self.gateways.retires(Names::new(), now);
-            return;
-        }
-        let planned = |service: &str| self.capacity.planned(service);
-        let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
-        let allowed = &Allowed { aws: aws.clone(), lease: lease.clone() };
-        let circumstances = Circumstances { allowed, busy: &group.busy, live: group.live, now };
-        for call in self.actuators.due(&self.policy, fleets, planned, &circumstances) {
-            self.jobs.spawn(async move { Report::Acted(call.await) });
-        }
-        let around = Surroundings {
-            world: &self.world,
-            functions: &self.functions,
-            allowed,
-            book: self.capacity.book(),
-            clock: self.capacity.clock(),
-            now,
-        };
-        for call in self.warmers.due(&around, |service| self.capacity.environments(service)) {
-            self.jobs.spawn(async move { Report::Warmed(call.await) });
-        }
-        self.gateways.retires(self.actuators.retiring(), now);
     }
 
     /// Asks for credentials before they expire, and returns what that changed.

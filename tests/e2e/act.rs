@@ -184,3 +184,40 @@ async fn spot_tasks_that_are_given_notice_are_replaced_while_it_runs() {
     drop(gateway);
     cloud.stop().await;
 }
+
+#[tokio::test]
+async fn tasks_come_also_when_the_schedule_cannot_be_made() {
+    let cloud = cloud(1).await;
+    cloud.fault(json!({ "scheduler": { "down": { "status": 503 } } })).await;
+    let gateway = gateway(&policy(&cloud, "act", &tasks("min: 2, max: 4, fallback: 2"))).await;
+    desired(&cloud, 2).await;
+    let failed = done(&gateway, "fallback", "fall back to 2 tasks").await;
+    assert!(failed["error"].as_str().unwrap().contains("Schedule for `web`"), "{failed}");
+    cloud.clear_faults().await;
+    until("it is made once it can be", async || {
+        cloud.state().await["schedules"].to_string().contains("pacer-prod-web-").then_some(())
+    })
+    .await;
+    drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn two_never_scale_one_service() {
+    let cloud = cloud(1).await;
+    let floor = "scale_by: autoscaling-floor\n      tasks: { min: 3, max: 5, fallback: 3 }";
+    let gateway = gateway(&policy(&cloud, "act", floor)).await;
+    gateway.until_told("has no scalable target for service `web`").await;
+    let target = json!({
+        "ServiceNamespace": "ecs", "ResourceId": "service/prod/web",
+        "ScalableDimension": "ecs:service:DesiredCount", "MinCapacity": 1, "MaxCapacity": 2,
+    });
+    cloud.autoscaling("RegisterScalableTarget", target).await;
+    // The floor is raised as far as Auto Scaling's own bound, which is the operator's too.
+    desired(&cloud, 2).await;
+    gateway.write_policy(&policy(&cloud, "act", &tasks("min: 3, max: 5, fallback: 3")));
+    gateway.until_told("is scaled by Application Auto Scaling (2 to 2 tasks)").await;
+    assert_eq!(cloud.state().await["services"]["prod/web"]["desired"], 2, "it is left alone");
+    drop(gateway);
+    cloud.stop().await;
+}

@@ -113,6 +113,7 @@ async fn services_show_their_lanes() {
       },
       "mode": "observe",
       "name": "film",
+      "not_acted_on": null,
       "plan": null
     }
     "#);

@@ -110,6 +110,9 @@ fn plans(lines: &mut Vec<String>, services: &[Value]) {
         let done =
             if service["mode"] == "act" { "" } else { " (observed only: nothing is changed)" };
         lines.push(format!("  {name}: {}{done}", text(&plan["why"])));
+        if let Some(trouble) = service["not_acted_on"].as_str() {
+            lines.push(format!("  {name} LEFT AS IT IS: {trouble}"));
+        }
         // Without tasks the line above is of environments.
         if let Some(why) = plan["environments_why"].as_str().filter(|_| plan["tasks"].is_number()) {
             lines.push(format!("  {name}: {why}{done}"));

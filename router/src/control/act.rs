@@ -140,6 +140,14 @@ impl Actuators {
         self.0.values().flat_map(Acting::retiring).cloned().collect()
     }
 
+    /// Returns why tasks are left as they are, by service, where something is in the way.
+    pub(crate) fn troubles(&self) -> BTreeMap<Arc<str>, String> {
+        let trouble = |(name, acting): (&Arc<str>, &Acting)| {
+            Some((name.clone(), acting.trouble()?.to_owned()))
+        };
+        self.0.iter().filter_map(trouble).collect()
+    }
+
     /// Takes in what came of a call; returns what was done by it, if anything was.
     pub(crate) fn heard(&mut self, acted: Acted, now: Instant, clock: SystemTime) -> Option<Deed> {
         self.0.get_mut(&acted.service)?.heard(acted.done, now, clock)

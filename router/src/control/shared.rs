@@ -228,6 +228,8 @@ pub(crate) struct ControlStats {
     states: Mutex<(Vec<DiscoveryState>, KeysState)>,
     history: Mutex<Health>,
     /// By service.
+    troubles: Mutex<BTreeMap<Arc<str>, String>>,
+    /// By service.
     functions: Mutex<Arc<BTreeMap<Arc<str>, FunctionState>>>,
     gateways: Mutex<Option<GatewaysState>>,
 }
@@ -286,6 +288,15 @@ impl ControlStats {
 
     pub(super) fn tell_gateways(&self, state: Option<GatewaysState>) {
         *lock(&self.gateways) = state;
+    }
+
+    /// Returns why a service's tasks are left as they are.
+    pub(crate) fn trouble(&self, service: &str) -> Option<String> {
+        lock(&self.troubles).get(service).cloned()
+    }
+
+    pub(super) fn tell_troubles(&self, troubles: BTreeMap<Arc<str>, String>) {
+        *lock(&self.troubles) = troubles;
     }
 
     /// Returns how the store is that keeps what was asked.

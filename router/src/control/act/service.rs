@@ -27,6 +27,9 @@ use crate::{
 /// Time between two readings of a service about which nothing is to be done.
 const READ_EVERY: Duration = Duration::from_secs(30);
 
+/// Time between two readings of a service that cannot be acted on: somebody mends it.
+const TROUBLE_EVERY: Duration = Duration::from_secs(10);
+
 /// How old what was read may be when something is done about it.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -68,8 +71,10 @@ pub(super) struct Acting {
     taken: BTreeMap<Arc<str>, Instant>,
     /// What the last call was made for.
     why: String,
-    /// Why nothing is done, as told last.
+    /// Why the last call failed.
     trouble: Option<String>,
+    /// Why the service cannot be acted on as it is set up.
+    unfit: Option<String>,
 }
 
 /// What a call did.
@@ -94,11 +99,17 @@ impl Acting {
             taken: BTreeMap::new(),
             why: String::new(),
             trouble: None,
+            unfit: None,
         }
     }
 
     pub(super) fn retiring(&self) -> impl Iterator<Item = &Arc<str>> {
         self.retiring.keys()
+    }
+
+    /// Returns why its tasks are left as they are; `None` when nothing is in the way.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.unfit.as_deref().or(self.trouble.as_deref())
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -124,10 +135,19 @@ impl Acting {
         }
         let Some((told, read)) = self.told.clone() else { return self.read(allowed, now) };
         let by = match self.by(&told, limits) {
-            Ok(by) => by,
-            Err(trouble) => {
-                self.tell(trouble);
-                return self.read(allowed, now);
+            Ok(by) => {
+                if self.unfit.take().is_some() {
+                    info!(service = %self.name, "it can be acted on");
+                }
+                by
+            }
+            Err(why) => {
+                if self.unfit.as_ref() != Some(&why) {
+                    warn!(service = %self.name, "it is not acted on: {why}");
+                    self.unfit = Some(why);
+                }
+                let look_again = TROUBLE_EVERY <= now.duration_since(read);
+                return if look_again { self.read(allowed, now) } else { None };
             }
         };
         let seen = self.seen(&told, now);
@@ -275,6 +295,7 @@ impl Acting {
             }
             Done::Took(step, Ok(())) => {
                 self.pace.succeeded(CALL_EVERY, now);
+                self.trouble = None;
                 if let Some((_, read)) = &mut self.told {
                     // What was read is not true any more.
                     *read = now.checked_sub(FRESH + FRESH).unwrap_or(now);

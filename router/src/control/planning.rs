@@ -1,0 +1,134 @@
+//! The control loop's part in planning: what was asked is told, kept and learned, and what was planned is had.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use policies::policy::State;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    Control, Report,
+    act::{Allowed, Circumstances, Names, warm::Surroundings},
+    capacity::{Look, STEP_S, Step},
+};
+use crate::history::{self, History, Loaded, Loading};
+
+/// How long what the other gateways were asked is waited for: two of their beats.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
+
+impl Control {
+    /// Opens the store of what was asked. One that cannot be opened is told of, and done without.
+    pub(super) fn open_history(&mut self) -> Loading {
+        let aws = self.aws.as_ref().map(|aws| aws.config());
+        match History::open(self.policy.state.as_ref(), aws) {
+            Ok((history, loading)) => {
+                self.history = history;
+                loading
+            }
+            Err(error) => {
+                warn!(
+                    error = format!("{error:#}"),
+                    "what services are asked is not kept; mend `state`"
+                );
+                Loading::nothing()
+            }
+        }
+    }
+
+    /// Takes in what the store had.
+    pub(super) fn remember(&mut self, loaded: Loaded) {
+        for note in &loaded.notes {
+            warn!("{note}");
+        }
+        let services = loaded.services().count();
+        if 0 < services {
+            info!(services, complete = loaded.complete, "what was asked before is known");
+        }
+        self.capacity.remember(loaded);
+    }
+
+    /// Counts what was asked when another step of ten seconds has ended, tells the other gateways, and plans once they have
+    /// told too.
+    pub(super) fn plan(&mut self, now: Instant, clock: SystemTime) {
+        if let Some(look) = self.capacity.look(clock, &self.world) {
+            // Nobody waits for who does not tell before the next step has ended.
+            if let Some((late, _)) = self.looked.take() {
+                self.plan_for(late);
+            }
+            let told = |(name, step): (&Arc<str>, &Step)| (name.clone(), step.told());
+            self.gateways.tell(look.number(), look.asked.iter().map(told).collect(), now);
+            self.looked = Some((look, now));
+        }
+        let Some((look, since)) = &self.looked else { return };
+        let group = self.gateways.group();
+        let all = group.asked(look.number()).is_some();
+        if (all || WAIT_FOR_OTHERS <= now.duration_since(*since))
+            && let Some((look, _)) = self.looked.take()
+        {
+            self.plan_for(look);
+        }
+    }
+
+    /// Plans for a step, from what all gateways that told were asked in it.
+    pub(super) fn plan_for(&mut self, mut look: Look) {
+        let group = self.gateways.group();
+        if let Some((all, _)) = group.asked_so_far(look.number()) {
+            look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
+        }
+        // A bucket is everybody's, and each knows the sum: one keeps it.
+        let keeps = group.leader || !matches!(self.policy.state, Some(State::S3 { .. }));
+        for (service, step) in look.asked.iter().filter(|_| keeps) {
+            // Of a service of Lambda alone nothing is asked of containers.
+            if !self.fleets.values().any(|fleet| fleet.name() == service) {
+                continue;
+            }
+            let kept = history::Step::new(step.asked, step.service_us);
+            self.history.append(service, look.end_s - STEP_S, kept);
+        }
+        for recall in self.capacity.plan(&look, &self.world, self.fleets.values()) {
+            self.jobs.spawn(async move {
+                let learned = tokio::task::spawn_blocking(move || recall.run());
+                Report::Recalled(Box::new(
+                    learned.await.expect("learning does not panic, and nobody aborts it"),
+                ))
+            });
+        }
+        self.shared.tell_plans(self.capacity.states());
+    }
+
+    /// Starts the calls that have what was planned.
+    pub(super) fn act(&mut self, now: Instant) {
+        let Some(aws) = &self.aws else { return };
+        let lease = self.gateways.lease();
+        if !lease.holds(now, SystemTime::now()) {
+            // Whoever leads stops tasks; all others leave these alone meanwhile.
+            let group = self.gateways.group();
+            self.fleets.values_mut().for_each(|fleet| fleet.retire(&group.retiring));
+            self.gateways.retires(Names::new(), now);
+            return;
+        }
+        let planned = |service: &str| self.capacity.planned(service);
+        let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
+        let allowed = &Allowed { aws: aws.clone(), lease: lease.clone() };
+        let circumstances = Circumstances { allowed, busy: &group.busy, live: group.live, now };
+        for call in self.actuators.due(&self.policy, fleets, planned, &circumstances) {
+            self.jobs.spawn(async move { Report::Acted(call.await) });
+        }
+        let around = Surroundings {
+            world: &self.world,
+            functions: &self.functions,
+            allowed,
+            book: self.capacity.book(),
+            clock: self.capacity.clock(),
+            now,
+        };
+        for call in self.warmers.due(&around, |service| self.capacity.environments(service)) {
+            self.jobs.spawn(async move { Report::Warmed(call.await) });
+        }
+        self.gateways.retires(self.actuators.retiring(), now);
+        self.shared.stats().tell_troubles(self.actuators.troubles());
+    }
+}
