@@ -89,6 +89,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) busy: &'a BTreeMap<Arc<str>, u32>,
     /// Gateways that live, this one among them.
     pub(crate) live: u32,
+    /// How many times faster than real AWS's lags pass: more than 1 behind a local cloud only.
+    pub(crate) scale: f64,
     /// This moment.
     pub(crate) now: Instant,
 }

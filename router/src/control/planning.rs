@@ -113,7 +113,9 @@ impl Control {
         let planned = |service: &str| self.capacity.planned(service);
         let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
         let allowed = &Allowed { aws: aws.clone(), lease: lease.clone() };
-        let circumstances = Circumstances { allowed, busy: &group.busy, live: group.live, now };
+        let scale = self.capacity.clock().scale();
+        let circumstances =
+            Circumstances { allowed, busy: &group.busy, live: group.live, scale, now };
         for call in self.actuators.due(&self.policy, fleets, planned, &circumstances) {
             self.jobs.spawn(async move { Report::Acted(call.await) });
         }
