@@ -10,7 +10,7 @@ makes of them: where requests go, why they leave their lane, how many environmen
 how long, what is used.
 
 How the one is made from the other:
-- Tasks: the demo never scales, two tasks of each service run all the time. So replays `best-static`, whose number is held
+- Tasks: under these policies the demo does not scale, two tasks of each service run all the time. So replays `best-static`, whose number is held
   within `tasks: { min: 2, max: 2 }`; they are ready when the load begins, as the gateway waits for them before it.
 - Requests: what is sent is drawn from a fixed seed, here once more, because the log has no queries and the policy tells
   sizes by them. Each has its `service_ms`; one with a cold start has the median of the others that asked for the same,
@@ -23,7 +23,7 @@ log, and not the time that the gateway saw: replay knows one time of a request, 
 from what the local cloud bills is told and not judged: `cloud, billed` is how far the adapter's account is from Lambda's,
 `cloud, seen` is what somebody gets who has nothing but the times that a gateway or a load balancer saw.
 
-Cases: `built-in` is the demo's own policy: one service, enough of everything. `tight` has a service for each route, one
+Cases: `built-in` is one service as the demo has it, with four requests a task: enough of everything. `tight` has a service for each route, one
 request a task and few invocations at once, so that requests leave their lanes because slots are full and because Lambda
 is. `cold` sends everything to Lambda first at ten times the time scale: environments stay for 1.5 s. Services of the
 latter two are also compared one by one.
@@ -60,8 +60,10 @@ SIGMA_MAX = 4.0
 IDLE_S = 300
 TASKS = 2
 MEMORY_MB = 1769
-# Of the demo's load (deploy/demo/src/load/mix.rs).
+# Of the demo's load (deploy/demo/src/load/mix.rs and due.rs).
 SEED = 13
+RESIZES = 0.08
+FILMS = 0.08
 WIDTHS = [64, 128, 256, 512, 1024, 1440]
 
 # What may differ and still agree. Relative to the live value, and then so much at least, or absolute (`points`: of 100
@@ -138,26 +140,28 @@ services:
 {routes}"""
 
 
-def draws():
-    """Yields the targets of the demo's requests, in the order in which they are sent (SplitMix64, as the demo draws)."""
-    state = SEED
-
-    def unit():
-        nonlocal state
+def units(seed):
+    """Yields the numbers from 0 to 1 that the demo draws (SplitMix64)."""
+    state = seed
+    while True:
         state = state + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
         z = state
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
         z = (z ^ z >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
-        return ((z ^ z >> 31) >> 11) / (1 << 53)
+        yield ((z ^ z >> 31) >> 11) / (1 << 53)
 
-    while True:
-        route, size = unit(), unit()
-        if route < 0.01:
-            yield f"/render?frames={30 + int(size * 90)}"
-        elif route < 0.01 + 0.08:
-            yield f"/resize?width={WIDTHS[int(size * len(WIDTHS))]}"
-        else:
-            yield "/thumb"
+
+def draws(films, others):
+    """Returns the targets of so many of the demo's films and other requests, each in the order in which they are sent."""
+    film, other = units(SEED + 2), units(SEED + 3)
+    sent = {path: [] for path, _ in ROUTES.values()}
+    sent["/render"] = [f"/render?frames={30 + int(next(film) * 90)}" for _ in range(films)]
+    for _ in range(others):
+        route, size = next(other), next(other)
+        resize = route < RESIZES / (1.0 - FILMS)
+        target = f"/resize?width={WIDTHS[int(size * len(WIDTHS))]}" if resize else "/thumb"
+        sent[target.split("?")[0]].append(target)
+    return sent
 
 
 class Bill(threading.Thread):
@@ -202,9 +206,8 @@ def play(binary, directory, case, seconds):
         request["at_s"] = datetime.fromisoformat(request["ts"]).timestamp()
     requests.sort(key=lambda request: request["at_s"])
     # What was sent is known in order; how large the answers are tells of resizes which of two came first.
-    sent = {path: [] for path, _ in ROUTES.values()}
-    for _, target in zip(requests, draws()):
-        sent[target.split("?")[0]].append(target)
+    films = sum(request["path"] == "/render" for request in requests)
+    sent = draws(films, len(requests) - films)
     for path, targets in sent.items():
         arrived = [request for request in requests if request["path"] == path]
         if len(arrived) != len(targets):

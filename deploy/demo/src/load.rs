@@ -7,5 +7,6 @@ pub mod arrivals;
 pub mod calibrate;
 pub mod client;
 pub mod draw;
+pub mod due;
 pub mod mix;
 pub mod tally;

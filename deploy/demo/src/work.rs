@@ -14,7 +14,7 @@ use image::{
 pub const THUMB_EDGE: std::ops::RangeInclusive<u32> = 16..=512;
 /// Width of a resized photo, in pixels. A fixed part of the work reads the photo, the rest grows with the square.
 pub const RESIZE_WIDTH: std::ops::RangeInclusive<u32> = 16..=2048;
-/// Frames of a rendered film. The work grows in step: 600 frames are some seconds on a slow core.
+/// Frames of a rendered film. The work grows in step: 600 frames are less than a second on a slow core.
 pub const FRAMES: std::ops::RangeInclusive<u32> = 1..=600;
 /// Longest edge of an image that is read, in pixels: a small file can unpack to gigabytes.
 pub const INPUT_EDGE_MAX: u32 = 4096;
@@ -98,8 +98,8 @@ pub fn resize(input: &[u8], width: u32) -> Result<Vec<u8>, Error> {
 }
 
 /// Size at which a frame of a film is computed.
-const FRAME: (u32, u32) = (512, 384);
-/// Size at which a frame stands on the contact sheet: an eighth each way.
+const FRAME: (u32, u32) = (128, 96);
+/// Size at which a frame stands on the contact sheet: a half each way.
 const TILE: (u32, u32) = (64, 48);
 /// Frames in one row of the contact sheet.
 const TILES_IN_ROW: u32 = 12;

@@ -11,7 +11,13 @@ use std::{
 };
 
 use pacer_demo::{
-    load::{arrivals::Arrivals, arrivals::Trace, client, client::Client, mix::Route},
+    load::{
+        arrivals::{Arrivals, Trace},
+        client,
+        client::Client,
+        draw::Draw,
+        mix::{Ask, Route},
+    },
     runs::{Counter, Seen},
 };
 
@@ -78,6 +84,16 @@ impl Drop for Service {
         let _dead_already = self.child.kill();
         let _waited_already = self.child.wait();
     }
+}
+
+/// Thumbnails and photos, and a film now and then, at the times of a trace.
+fn due(trace: &Trace, speed: f64) -> impl Iterator<Item = (Duration, Ask)> {
+    let mut draw = Draw::new(5);
+    let asks = (0_u32..).map(move |n| match n % 30 {
+        29 => Ask::film(&mut draw),
+        _ => Ask::other(&mut draw),
+    });
+    Arrivals::new(trace, speed, 1.0, Duration::ZERO, 5).zip(asks)
 }
 
 #[test]
@@ -194,8 +210,7 @@ async fn the_load_is_sent_answered_and_counted() {
     let trace = Trace { start: 0, counts: vec![60] };
     let client = Arc::new(Client::new(service.address).unwrap());
     // 60 arrivals in a second, whatever the machine: all must be answered, however late.
-    let drive =
-        client.drive(Arrivals::new(&trace, 1.0, 1.0, Duration::ZERO, 5), Duration::from_secs(1), 5);
+    let drive = client.drive(due(&trace, 1.0), Duration::from_secs(1));
     tokio::select! {
         () = drive => {}
         ended = counter.count() => panic!("the counter ended: {ended:?}"),
@@ -222,9 +237,7 @@ async fn a_gateway_that_is_not_there_is_counted_not_hidden() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let trace = Trace { start: 0, counts: vec![10] };
     let client = Arc::new(Client::new(nobody).unwrap());
-    client
-        .drive(Arrivals::new(&trace, 10.0, 1.0, Duration::ZERO, 5), Duration::from_millis(100), 5)
-        .await;
+    client.drive(due(&trace, 10.0), Duration::from_millis(100)).await;
     let tally = client.tally();
     assert_eq!(tally.totals(), (10, 0, 10));
     assert!(tally.failures()[0].0.starts_with("cannot connect"), "{:?}", tally.failures());

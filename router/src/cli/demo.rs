@@ -3,7 +3,13 @@
 //! Every number shown was measured in this run: by the client that sent the requests, by the workload that ran them, or
 //! by the local cloud that bills them. Nothing leaves loopback, and no account is needed.
 
+mod ahead;
+mod asked;
 mod cloud;
+mod layout;
+mod past;
+mod recording;
+mod replayed;
 mod screen;
 mod stage;
 mod view;
@@ -15,30 +21,26 @@ use std::{
     path::PathBuf,
     process::{Command, ExitCode},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
 use anyhow::Context as _;
 use http::{HeaderMap, Method};
 use pacer_demo::{
-    load::{
-        arrivals::{Arrivals, Trace},
-        calibrate::{self, Pace},
-        client::Client,
-        mix::Route,
-    },
+    load::{client::Client, due::Due, mix::Route},
     runs::Counter,
 };
 use policies::{policy::Policy, route::Head};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use self::{
+    recording::Recording,
+    replayed::Play,
     screen::Screen,
-    stage::{Ports, Stage},
+    stage::{Ports, Setting, Stage},
     view::View,
 };
 
@@ -83,8 +85,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Seed of the load: the same requests at the same times in each run.
 const SEED: u64 = 13;
-/// Trace seconds that count as the crowd: the three minutes after the lull, 13:47 to 13:50 UTC.
-const CROWD: usize = 180;
+/// Time between two looks at how many tasks there are: 4 s of the recording.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Over how long the load grows to its full rate. On AWS a hundred environments start side by side; here they share the
 /// cores of one machine, and to start them all at once would take longer than the requests may wait.
 const FADE_IN: Duration = Duration::from_secs(5);
@@ -141,11 +143,27 @@ async fn play(args: Args) -> anyhow::Result<ExitCode> {
     let mut screen = Screen::new(args.plain);
     let counter = Counter::bind().await.context("cannot open a port to count runs on")?;
     let ports = Ports { data: args.port, admin: args.admin_port, metrics: args.metrics_port };
-    let stage = tokio::select! {
-        stage = Stage::raise(args.policy.as_deref(), ports, args.time_scale, counter.address()) => stage?,
+    let raise = async {
+        // Before the stage is raised, so that the gateway has its past when it starts.
+        let recording =
+            if args.no_load { None } else { Some(Recording::measure(args.time_scale).await?) };
+        let setting = recording.as_ref().map(|recording| Setting {
+            trace: &recording.trace,
+            pace: &recording.pace,
+            seed: SEED,
+        });
+        let (policy, scale) = (args.policy.as_deref(), args.time_scale);
+        let stage = Stage::raise(policy, ports, scale, counter.address(), setting).await?;
+        anyhow::Ok((recording, stage))
+    };
+    let (recording, stage) = tokio::select! {
+        raised = raise => raised?,
         () = end.comes() => return Ok(ExitCode::SUCCESS),
     };
-    let played = perform(&args, &stage, &counter, &mut screen, &mut end).await;
+    let played = match recording {
+        Some(recording) => perform(&args, recording, &stage, &counter, &mut screen, &mut end).await,
+        None => idle(&stage, &counter, &mut screen, &mut end).await,
+    };
     // A second signal ends at once; the kernel then ends this process, and the local cloud's die with their pipes.
     let struck = tokio::select! {
         struck = stage.strike() => struck,
@@ -155,8 +173,28 @@ async fn play(args: Args) -> anyhow::Result<ExitCode> {
     struck.map(|()| code)
 }
 
+/// Sends nothing, and shows the cloud until the end comes.
+async fn idle(
+    stage: &Stage,
+    counter: &Counter,
+    screen: &mut Screen,
+    end: &mut End,
+) -> anyhow::Result<ExitCode> {
+    screen.print(&greeting(stage, reachable(stage.gateway().http)));
+    screen.print(&["no load: send requests yourself; Ctrl-C ends".to_owned()]);
+    let mut view = View { goals: goals(&stage.policy), ..View::default() };
+    let watch = watch(&mut view, stage, None, Instant::now(), counter, screen);
+    tokio::select! {
+        () = watch => {}
+        () = end.comes() => {}
+        ended = counter.count() => ended.context("cannot count runs")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn perform(
     args: &Args,
+    recording: Recording,
     stage: &Stage,
     counter: &Counter,
     screen: &mut Screen,
@@ -164,73 +202,70 @@ async fn perform(
 ) -> anyhow::Result<ExitCode> {
     let gateway = reachable(stage.gateway().http);
     screen.print(&greeting(stage, gateway));
-    if args.no_load {
-        screen.print(&["no load: send requests yourself; Ctrl-C ends".to_owned()]);
-        let watch = watch(stage, None, None, Instant::now(), counter, screen);
-        tokio::select! {
-            () = watch => {}
-            () = end.comes() => {}
-            ended = counter.count() => ended.context("cannot count runs")?,
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-
-    let trace = Arc::new(Trace::read(pacer_demo::TRACE)?);
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let measure = {
-        let (trace, speed) = (Arc::clone(&trace), args.time_scale);
-        tokio::task::spawn_blocking(move || calibrate::measure(&trace, speed, cores))
-    };
-    let pace = tokio::select! {
-        pace = measure => pace.context("the measurement of this machine ended early")??,
-        () = end.comes() => return Ok(ExitCode::SUCCESS),
-    };
-    screen.print(&[programme(args, &pace, cores)]);
+    screen.print(&recording.programme(stage.knows_past));
 
     let client = Arc::new(Client::new(gateway).context("cannot make the load's client")?);
-    let began = Instant::now();
-    let load = client.drive(
-        Arrivals::new(&trace, args.time_scale, pace.share, FADE_IN, SEED),
-        args.duration,
-        SEED,
-    );
-    let crowd = crowd(&trace, args);
-    let watching = watch(stage, Some((&client, args.duration)), crowd, began, counter, screen);
+    let mut view = View {
+        duration: Some(args.duration),
+        crowd: recording.crowd(args.duration),
+        goals: goals(&stage.policy),
+        ..View::default()
+    };
+    let began = stage.begins;
+    let Recording { trace, pace, .. } = recording;
+    let load = async {
+        sleep_until(began).await;
+        let due = Due::new(&trace, args.time_scale, &pace, FADE_IN, SEED);
+        client.drive(due, args.duration).await;
+    };
+    let watching = watch(&mut view, stage, Some(&client), began, counter, screen);
     tokio::select! {
         () = load => {}
         () = watching => {}
         () = end.comes() => {}
         ended = counter.count() => ended.context("cannot count runs")?,
     }
-    let mut view = View {
-        duration: Some(args.duration),
-        crowd,
-        goals: goals(&stage.policy),
-        ..View::default()
-    };
     refresh(&mut view, stage, Some(&client), began, counter).await;
+    let start_s = view.plan.as_ref().map(|plan| plan.start_s);
+    let (time_scale, duration) = (args.time_scale, args.duration.min(view.elapsed));
+    let start_s = start_s.unwrap_or(60.0);
+    view.time_scale = time_scale;
+    view.compared =
+        replayed::compare(&stage.policy, &Play { trace, pace, time_scale, duration, start_s });
     screen.print(&view.end());
     let (_, _, failed) = view.tally.totals();
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Draws what happens, until dropped.
+/// Draws what happens, and follows how many tasks there are, until dropped.
 async fn watch(
+    view: &mut View,
     stage: &Stage,
-    load: Option<(&Arc<Client>, Duration)>,
-    crowd: Option<(Duration, Duration)>,
+    client: Option<&Arc<Client>>,
     began: Instant,
     counter: &Counter,
     screen: &mut Screen,
 ) {
-    let duration = load.map(|(_, duration)| duration);
-    let mut view = View { duration, crowd, goals: goals(&stage.policy), ..View::default() };
-    let mut ticks = interval(screen.every());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let admin = stage.gateway().admin.map(reachable);
+    let mut draws = interval(screen.every());
+    let mut looks = interval(LOOK_EVERY);
+    for ticks in [&mut draws, &mut looks] {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
-        ticks.tick().await;
-        refresh(&mut view, stage, load.map(|(client, _)| client), began, counter).await;
-        screen.show(&view);
+        tokio::select! {
+            _ = draws.tick() => {
+                refresh(view, stage, client, began, counter).await;
+                screen.show(view);
+            }
+            _ = looks.tick() => {
+                let (tasks, plan) = cloud::tasks(stage.cloud(), admin).await;
+                if let Some(tasks) = tasks {
+                    view.story.note(began.elapsed(), tasks);
+                }
+                view.plan = plan.or_else(|| view.plan.take());
+            }
+        }
     }
 }
 
@@ -263,35 +298,6 @@ fn greeting(stage: &Stage, gateway: SocketAddr) -> Vec<String> {
     ];
     lines.push(others.into_iter().flatten().collect::<Vec<_>>().join("   "));
     lines
-}
-
-/// Says what will be sent, and what of it this machine cannot take.
-fn programme(args: &Args, pace: &Pace, cores: usize) -> String {
-    let shares = Route::ALL
-        .map(|route| format!("{} {:.0}%", route.path(), route.share() * 100.0))
-        .join(", ");
-    let all = format!(
-        "load: arrivals of Kennedy Space Center's web site at the launch of 13 July 1995, {} times as fast, growing over {} s ({shares})",
-        args.time_scale,
-        FADE_IN.as_secs()
-    );
-    if 1.0 <= pace.share {
-        return all;
-    }
-    format!(
-        "{all}\nonly {:.0}% of them: {cores} cores at {:.1} ms a frame could not do the crowd's {:.0} requests/s",
-        pace.share * 100.0,
-        pace.frame * 1000.0,
-        pace.crowd_rate
-    )
-}
-
-/// Returns when the crowd comes and goes, if it comes within the demo.
-fn crowd(trace: &Trace, args: &Args) -> Option<(Duration, Duration)> {
-    let from = trace.crowd(CROWD).0 as f64;
-    let at = |seconds: f64| Duration::from_secs_f64(seconds / args.time_scale);
-    let from_until = (at(from), at(from + CROWD as f64));
-    (from_until.0 < args.duration).then_some(from_until)
 }
 
 /// Returns the p99 objectives of the routes that the load meets.

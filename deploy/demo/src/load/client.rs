@@ -23,7 +23,6 @@ use tokio::{
 };
 
 use super::{
-    draw::Draw,
     mix::{Ask, Requests},
     tally::{End, Tally},
 };
@@ -71,22 +70,19 @@ impl Client {
         self.noted().clone()
     }
 
-    /// Sends a request at each of the `arrivals` (in order, from now) that lies within `duration`, then waits for the
-    /// last answers. Dropped, it gives up at once; what was in flight then is neither ok nor failed.
+    /// Sends each of the requests that are `due` (in order, from now) within `duration`, then waits for the last answers.
+    /// Dropped, it gives up at once; what was in flight then is neither ok nor failed.
     pub async fn drive(
         self: &Arc<Self>,
-        arrivals: impl Iterator<Item = Duration>,
+        due: impl Iterator<Item = (Duration, Ask)>,
         duration: Duration,
-        seed: u64,
     ) {
         let began = Instant::now();
         let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-        let mut draw = Draw::new(seed);
         let mut flying = JoinSet::new();
-        for (at, id) in arrivals.take_while(|at| *at < duration).zip(1..) {
+        for ((at, ask), id) in due.take_while(|(at, _)| *at < duration).zip(1..) {
             let due = began + at;
             sleep_until(due).await;
-            let ask = Ask::draw(&mut draw);
             self.noted().sent(ask.route());
             let Ok(room) = Arc::clone(&room).try_acquire_owned() else {
                 let full = format!("not sent: {IN_FLIGHT_MAX} in flight already");

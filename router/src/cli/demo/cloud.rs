@@ -13,7 +13,10 @@ use policies::{
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{interval, timeout};
 
-use super::view::Cost;
+use super::{
+    ahead::{self, Plan, Service, Tasks},
+    view::Cost,
+};
 
 /// What the local cloud counts, over all functions and services.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(crate) struct Counts {
     pub tasks_running: u64,
     /// Tasks on their way there.
     pub tasks_starting: u64,
+    /// Tasks that there shall be.
+    pub tasks_desired: u64,
 }
 
 /// Asks the local cloud at `address`; what it does not answer in time is `None`.
@@ -37,6 +42,27 @@ pub(crate) async fn look(address: SocketAddr, policy: &Policy) -> (Option<Counts
     let (state, bill) =
         tokio::join!(document(address, "/_local/state"), document(address, "/_local/bill"));
     (state.map(|state: State| state.counts()), bill.map(|bill: Bill| bill.cost(policy)))
+}
+
+/// Asks the local cloud at `address` and the gateway's admin API how many tasks there are, and for the gateway's plan; `None`
+/// for what is not answered in time.
+pub(crate) async fn tasks(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> (Option<Tasks>, Option<Plan>) {
+    let services = async {
+        let services: Vec<Service> = document(admin?, "/services").await?;
+        Some(ahead::read(services))
+    };
+    let (state, services) = tokio::join!(document(address, "/_local/state"), services);
+    let counts = state.map(|state: State| state.counts());
+    let (ready, plan) = services.map_or((None, None), |(ready, plan)| (Some(ready), plan));
+    let tasks = |counts: Counts| Tasks {
+        desired: counts.tasks_desired,
+        // Without an admin API those whose process runs, which is a little earlier.
+        ready: ready.unwrap_or(counts.tasks_running),
+    };
+    (counts.map(tasks), plan)
 }
 
 /// Waits until all tasks of the local cloud at `address` run, but no longer than `within`.
@@ -79,6 +105,7 @@ struct FunctionState {
 
 #[derive(Debug, Deserialize)]
 struct ServiceState {
+    desired: u64,
     running: u64,
     pending: u64,
 }
@@ -95,6 +122,7 @@ impl State {
         for service in self.services.values() {
             counts.tasks_running += service.running;
             counts.tasks_starting += service.pending;
+            counts.tasks_desired += service.desired;
         }
         counts
     }
@@ -178,6 +206,7 @@ mod tests {
             throttles: 4,
             tasks_running: 1,
             tasks_starting: 1,
+            tasks_desired: 2,
         };
         assert_eq!(counts, expected);
     }

@@ -7,20 +7,22 @@
 use std::{
     env, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, bail, ensure};
-use pacer_local::config::{self, Config};
+use pacer_demo::load::{arrivals::Trace, calibrate::Pace};
+use pacer_local::config::Config;
 use policies::{
     load::Source,
-    policy::{Discovery, Policy},
+    policy::{Discovery, Policy, State},
 };
-use tokio::sync::oneshot;
+use tempfile::TempDir;
+use tokio::{sync::oneshot, time::Instant};
 
-use super::cloud;
+use super::{asked::asked, cloud, layout::lay_out, past};
 use crate::{
     app,
     control::capacity::Clock,
@@ -29,14 +31,11 @@ use crate::{
 
 /// Name of the built-in policy in messages.
 const BUILT_IN: &str = "the built-in demo.yaml";
-/// Tasks of each service. Two show slots, spills and the choice of a task; more would only share the same cores.
-const TASKS: u32 = 2;
 /// How long the gateway's start waits for the tasks to run: it then finds them with its first look, as a gateway that is
 /// put in front of a service does. Not longer, so that traffic flows within 5 s; with a small time scale it begins without.
 const TASKS_WITHIN: Duration = Duration::from_secs(3);
-/// Time before an environment's process starts, in the cloud's time: the VM and the image of a container function of
-/// some 100 MB.
-const ENVIRONMENT_START: Duration = Duration::from_millis(400);
+/// Time from the gateway's start until the load begins: it then has what was asked before, and has looked around.
+const LEAD: Duration = Duration::from_millis(500);
 /// Stands for the local cloud's address while the policy is read to lay the cloud out. Nothing is sent there.
 const NO_CLOUD_YET: &str = "http://127.0.0.1:1";
 
@@ -58,10 +57,28 @@ pub(crate) struct Stage {
     cloud: Cloud,
     /// The policy both were made from, read once more for the objectives.
     pub policy: Policy,
+    /// When the load is to begin: what the gateway's clock shows then is when the recording begins.
+    pub begins: Instant,
+    /// The gateway has what was asked before.
+    pub knows_past: bool,
+    /// What the gateway keeps of what it was asked; gone with this.
+    _state: TempDir,
+}
+
+/// What the gateway shall believe: that it is there when a load was recorded, and has been for a while.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The recording.
+    pub trace: &'a Trace,
+    /// What of it is sent.
+    pub pace: &'a Pace,
+    /// What chance goes by.
+    pub seed: u64,
 }
 
 impl Stage {
-    /// Starts the cloud, then the gateway. `runs` is told of each run of the workload.
+    /// Starts the cloud, then the gateway. `runs` is told of each run of the workload. With a `setting` the gateway knows what
+    /// was asked before; without one its clock shows the present.
     ///
     /// # Errors
     /// When the policy has problems, leaves this machine, or a port is in use.
@@ -70,8 +87,12 @@ impl Stage {
         ports: Ports,
         time_scale: f64,
         runs: SocketAddr,
+        setting: Option<Setting<'_>>,
     ) -> anyhow::Result<Self> {
-        let policy = load(file, ports, NO_CLOUD_YET)?.loaded.policy;
+        let state =
+            TempDir::with_prefix("pacer-demo-").context("cannot make a directory for `state`")?;
+        let read = |cloud: &str| load(file, ports, cloud, state.path());
+        let policy = read(NO_CLOUD_YET)?.loaded.policy;
         check_stays_here(&policy, file)?;
         check_ports(&policy, file)?;
         let program =
@@ -79,18 +100,33 @@ impl Stage {
         let config = lay_out(&policy, &program, runs, time_scale)?;
         let cloud = Cloud::start(config, time_scale).await?;
         cloud::tasks_run(cloud.address, TASKS_WITHIN).await;
-        let read = load(file, ports, &format!("http://{}", cloud.address))?;
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        let now = SystemTime::now();
-        let clock = Clock::scaled(time_scale, now, now);
-        let gateway = match app::start(read, workers, false, clock) {
-            Ok(gateway) => gateway,
+        let address = cloud.address;
+        let start = async || {
+            let read = read(&format!("http://{address}"))?;
+            let now = SystemTime::now();
+            let (mut shown, mut knows_past) = (now, false);
+            if let Some(Setting { trace, pace, seed }) = setting {
+                // A policy with a `state` of its own has its own past.
+                if policy.state == Some(State::Directory(state.path().to_owned())) {
+                    let asked = asked(&policy, pace, 1.0);
+                    past::write(state.path(), &policy, &asked, trace, seed).await?;
+                    knows_past = true;
+                }
+                shown = UNIX_EPOCH + Duration::from_secs(trace.start) - LEAD.mul_f64(time_scale);
+            }
+            let workers = thread::available_parallelism().map_or(1, usize::from);
+            let clock = Clock::scaled(time_scale, shown, SystemTime::now());
+            Ok((app::start(read, workers, false, clock)?, Instant::now() + LEAD, knows_past))
+        };
+        match start().await {
+            Ok((gateway, begins, knows_past)) => {
+                Ok(Self { gateway, cloud, policy, begins, knows_past, _state: state })
+            }
             Err(error) => {
                 cloud.stop().await?;
-                return Err(error);
+                Err(error)
             }
-        };
-        Ok(Self { gateway, cloud, policy })
+        }
     }
 
     /// Returns where the gateway takes requests, for a client on this machine.
@@ -165,13 +201,19 @@ async fn join(thread: thread::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<
     ended.unwrap_or_else(|_| bail!("the local cloud's thread panicked"))
 }
 
-fn load(file: Option<&Path>, ports: Ports, cloud: &str) -> anyhow::Result<ReadPolicy> {
+fn load(
+    file: Option<&Path>,
+    ports: Ports,
+    cloud: &str,
+    state: &Path,
+) -> anyhow::Result<ReadPolicy> {
     let main = file.map_or_else(|| BUILT_IN.to_owned(), |file| file.display().to_string());
     let variables = [
         ("PACER_DEMO_CLOUD", cloud.to_owned()),
         ("PACER_DEMO_PORT", ports.data.to_string()),
         ("PACER_DEMO_ADMIN_PORT", ports.admin.to_string()),
         ("PACER_DEMO_METRICS_PORT", ports.metrics.to_string()),
+        ("PACER_DEMO_STATE", state.display().to_string()),
     ];
     let script = Script { files: FileSource, built_in: file.is_none(), variables };
     read_policy(&main, &script).map_err(|(problems, _)| anyhow::anyhow!("{problems}"))
@@ -181,7 +223,7 @@ fn load(file: Option<&Path>, ports: Ports, cloud: &str) -> anyhow::Result<ReadPo
 struct Script {
     files: FileSource,
     built_in: bool,
-    variables: [(&'static str, String); 4],
+    variables: [(&'static str, String); 5],
 }
 
 impl Source for Script {
@@ -254,86 +296,14 @@ fn check_ports(policy: &Policy, file: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lays the local cloud out as the policy expects it, every function and service running the demo workload.
-fn lay_out(
-    policy: &Policy,
-    program: &Path,
-    runs: SocketAddr,
-    time_scale: f64,
-) -> anyhow::Result<Config> {
-    let program = PathBuf::from(program).into_os_string().into_string();
-    let program = program.map_err(|path| {
-        anyhow::anyhow!("the path of this program is not UTF-8: {}", path.display())
-    })?;
-    let argv = |rest: &[&str]| {
-        [program.as_str()].iter().chain(rest).map(|part| (*part).to_owned()).collect::<Vec<_>>()
-    };
-    let mut config = Config::new();
-    config.time_scale = time_scale;
-    if let Some(region) = &policy.region {
-        config.region = region.to_string();
-    }
-    for service in &policy.services {
-        if let Some(lambda) = &service.lambda {
-            let command = argv(&[
-                "adapter",
-                "--port",
-                "0",
-                "--ready-path",
-                "/health",
-                "--",
-                &program,
-                "demo-app",
-            ]);
-            let name = local_name(&lambda.function, &mut config.account);
-            let function =
-                config.functions.entry(name).or_insert_with(|| config::Function::new(command));
-            function.env.insert("PACER_DEMO_RUNS".to_owned(), runs.to_string());
-            function.memory = lambda.memory_mib;
-            function.timeout = lambda.timeout;
-            function.start_delay = ENVIRONMENT_START;
-            function.qualifiers.extend(lambda.qualifier.as_deref().map(str::to_owned));
-        }
-        let Some(container) = &service.container else { continue };
-        let Discovery::Ecs { cluster, service: name, port, .. } = &container.discovery else {
-            continue;
-        };
-        let slots = container.requests_per_task.to_string();
-        let mut local = config::Service::new(argv(&["demo-app", "--at-once", &slots]));
-        local.env.insert("PACER_DEMO_RUNS".to_owned(), runs.to_string());
-        local.port = *port;
-        local.desired = TASKS;
-        local.vcpu_milli = (container.vcpu * 1000.0).round() as u32;
-        local.memory = container.memory_mib;
-        // Only Linux has all of 127.0.0.0/8 without asking.
-        local.network = if cfg!(target_os = "linux") {
-            config::Network::Awsvpc
-        } else {
-            config::Network::Bridge
-        };
-        let cluster = local_name(cluster, &mut config.account);
-        config.clusters.entry(cluster).or_default().services.insert(name.to_string(), local);
-    }
-    Ok(config)
-}
-
-/// Returns the bare name in `reference`, a name or an ARN (`arn:aws:lambda:REGION:ACCOUNT:function:NAME`,
-/// `arn:aws:ecs:REGION:ACCOUNT:cluster/NAME`), and takes the account over from an ARN.
-fn local_name(reference: &str, account: &mut String) -> String {
-    let parts: Vec<_> = reference.split(':').collect();
-    if parts[0] == "arn" && 5 < parts.len() {
-        parts[4].clone_into(account);
-    }
-    reference.rsplit([':', '/']).next().unwrap_or(reference).to_owned()
-}
-
 #[cfg(test)]
 const PORTS: Ports = Ports { data: 0, admin: 0, metrics: 0 };
 
 /// Returns the built-in policy, for tests.
 #[cfg(test)]
 pub(crate) fn built_in_policy() -> Policy {
-    load(None, PORTS, NO_CLOUD_YET).expect("the built-in policy is valid").loaded.policy
+    let read = load(None, PORTS, NO_CLOUD_YET, Path::new("/nowhere"));
+    read.expect("the built-in policy is valid").loaded.policy
 }
 
 #[cfg(test)]
@@ -346,43 +316,6 @@ mod tests {
         check_stays_here(&policy, None).unwrap();
         assert_eq!(policy.listen.http.port(), 0);
         assert!(policy.routes.iter().all(|route| route.decision_header));
-    }
-
-    #[test]
-    fn the_cloud_is_laid_out_as_the_policy_expects() {
-        let runs = "127.0.0.1:9".parse().unwrap();
-        let config = lay_out(&built_in_policy(), Path::new("/bin/pacer"), runs, 20.0).unwrap();
-        config.check().unwrap();
-        let function = &config.functions["photos"];
-        assert_eq!(
-            (function.qualifiers.as_slice(), function.memory),
-            (&["live".to_owned()][..], 1769)
-        );
-        assert_eq!(
-            function.command.join(" "),
-            "/bin/pacer adapter --port 0 --ready-path /health -- /bin/pacer demo-app"
-        );
-        let service = &config.clusters["demo"].services["photos"];
-        assert_eq!(
-            (service.desired, service.vcpu_milli, service.memory, service.port),
-            (TASKS, 1000, 2048, 8080)
-        );
-    }
-
-    #[test]
-    fn an_arn_names_function_and_account() {
-        let mut account = "123456789012".to_owned();
-        assert_eq!(local_name("photos", &mut account), "photos");
-        assert_eq!(account, "123456789012");
-        assert_eq!(
-            local_name("arn:aws:lambda:eu-west-1:210987654321:function:thumb", &mut account),
-            "thumb"
-        );
-        assert_eq!(account, "210987654321");
-        assert_eq!(
-            local_name("arn:aws:ecs:eu-west-1:210987654321:cluster/prod", &mut account),
-            "prod"
-        );
     }
 
     #[test]
@@ -400,7 +333,9 @@ mod tests {
     fn a_port_in_use_is_named_with_the_way_out() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let policy = load(None, Ports { data: port, ..PORTS }, NO_CLOUD_YET).unwrap().loaded.policy;
+        let ports = Ports { data: port, ..PORTS };
+        let read = load(None, ports, NO_CLOUD_YET, Path::new("/nowhere")).unwrap();
+        let policy = read.loaded.policy;
         let error = check_ports(&policy, None).unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("port {port} is in use")) && error.contains("--port N"),

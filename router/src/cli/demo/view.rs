@@ -11,7 +11,11 @@ use pacer_demo::{
 };
 use policies::cost::PicoUsd;
 
-use super::cloud::Counts;
+use super::{
+    ahead::{Plan, Story},
+    cloud::Counts,
+    replayed::{Compared, Outcome},
+};
 
 /// All that is known at one moment.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +36,14 @@ pub(crate) struct View {
     pub counts: Option<Counts>,
     /// What its usage costs at list price; `None` when it did not answer.
     pub cost: Option<Cost>,
+    /// How the count of tasks went.
+    pub story: Story,
+    /// What the gateway plans; `None` before its first plan, and without an admin API.
+    pub plan: Option<Plan>,
+    /// How many times faster than real the recording passes.
+    pub time_scale: f64,
+    /// The same load otherwise; `None` before the end, and where it cannot be told.
+    pub compared: Option<Compared>,
 }
 
 /// What the usage costs at list price.
@@ -51,6 +63,7 @@ impl View {
             lines.extend(self.routes());
         }
         lines.extend(self.capacity());
+        lines.extend(self.plan.as_ref().map(|plan| format!("  plan: {}", plan.why)));
         lines.extend(self.duration.is_some().then(|| self.troubles()));
         lines.extend(self.bill());
         lines
@@ -67,9 +80,18 @@ impl View {
             }
         }
         // Without load there is nothing to have gone wrong, and the cloud is all there is to see.
-        let last = if self.duration.is_some() { Some(self.troubles()) } else { self.capacity() };
-        if let Some(last) = last {
-            let _ = write!(line, " | {}", last.trim_start());
+        if self.duration.is_none() {
+            if let Some(capacity) = self.capacity() {
+                let _ = write!(line, " | {}", capacity.trim_start());
+            }
+            return line;
+        }
+        if let Some(tasks) = self.tasks() {
+            let _ = write!(line, " | {tasks}");
+        }
+        let _ = write!(line, " | {}", self.troubles().trim_start());
+        if let Some(plan) = &self.plan {
+            let _ = write!(line, " | plan: {}", plan.why);
         }
         line
     }
@@ -102,8 +124,10 @@ impl View {
         if 0 < failed {
             lines.push(format!("  failures: {}", failures_text(&self.tally.failures())));
         }
+        lines.extend(self.rise());
         lines.extend(self.capacity());
         lines.extend(self.bill());
+        lines.extend(self.otherwise());
         lines
     }
 
@@ -121,7 +145,11 @@ impl View {
             (0..10).map(|tenth| if f64::from(tenth) < done * 10.0 { '#' } else { '.' }).collect();
         let crowd = match self.crowd {
             Some((from, _)) if self.elapsed < from => {
-                format!("  crowd in {}s", from.saturating_sub(self.elapsed).as_secs() + 1)
+                let ready = self.plan.as_ref().map(|plan| {
+                    format!(" (forecast p90 {:.1} busy slots, ready for {})", plan.p90, plan.slots)
+                });
+                let left = from.saturating_sub(self.elapsed).as_secs() + 1;
+                format!("  crowd in {left}s{}", ready.unwrap_or_default())
             }
             Some((_, until)) if self.elapsed < until => "  the crowd is here".to_owned(),
             Some((_, until)) => {
@@ -205,14 +233,60 @@ impl View {
         } else {
             format!(" ({} of requests)", percent(counts.cold_starts, ok))
         };
+        let tasks = self.tasks()?;
         Some(format!(
-            "  tasks {} running, {} starting | environments {} ({} busy) | cold starts {}{share} | throttled {}",
-            counts.tasks_running,
-            counts.tasks_starting,
-            counts.environments,
-            counts.busy,
-            counts.cold_starts,
-            counts.throttles,
+            "  {tasks} | environments {} ({} busy) | cold starts {}{share} | throttled {}",
+            counts.environments, counts.busy, counts.cold_starts, counts.throttles,
+        ))
+    }
+
+    /// How many tasks run, how many there shall be, and how many are on their way.
+    fn tasks(&self) -> Option<String> {
+        let counts = self.counts?;
+        let mut text = format!("tasks {}", counts.tasks_running);
+        if counts.tasks_desired != counts.tasks_running {
+            let _ = write!(text, " -> {}", counts.tasks_desired);
+        }
+        if 0 < counts.tasks_starting {
+            let _ = write!(text, " ({} starting)", counts.tasks_starting);
+        }
+        Some(text)
+    }
+
+    /// How tasks rose ahead of the crowd.
+    fn rise(&self) -> Option<String> {
+        let (crowd, _) = self.crowd.filter(|(crowd, _)| *crowd < self.elapsed)?;
+        let rise = self.story.rise(crowd)?;
+        let seconds = |real: Duration| real.as_secs_f64() * self.time_scale;
+        let raised = rise.ahead.map_or_else(
+            || "not raised before the crowd".to_owned(),
+            |ahead| format!("raised from {:.0}s before the crowd on", seconds(ahead)),
+        );
+        let start = self.plan.as_ref().map(|plan| format!("; a start takes {:.0}s", plan.start_s));
+        Some(format!(
+            "  tasks: {} in the quiet, {raised}, {} ready when it came, {} at most (time of the recording{})",
+            rise.quiet,
+            rise.ready,
+            rise.most,
+            start.unwrap_or_default()
+        ))
+    }
+
+    /// What the same load costs otherwise.
+    fn otherwise(&self) -> Option<String> {
+        let Compared { all_lambda, tracking, pacer } = self.compared?;
+        let told = |name: &str, outcome: Outcome| {
+            let mut text = format!("{name} {} p99 {}", outcome.cost, milliseconds(outcome.p99));
+            if 0 < outcome.failed {
+                let _ = write!(text, ", {} failed", thousands(outcome.failed));
+            }
+            text
+        };
+        Some(format!(
+            "  same load, replayed (simulated): {} | {} | {}",
+            told("all on lambda", all_lambda),
+            told("target tracking 70%", tracking),
+            told("pacer", pacer),
         ))
     }
 
@@ -298,121 +372,4 @@ fn thousands(count: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use pacer_demo::load::tally::End;
-
-    use super::*;
-
-    fn view() -> View {
-        let mut tally = Tally::default();
-        for n in 0..1200_u64 {
-            tally.sent(Route::Thumb);
-            let decision = if n < 1180 {
-                "lane=lambda reason=declared"
-            } else {
-                "lane=container reason=spill-lambda-capped"
-            };
-            tally.ended(Route::Thumb, End::Ok(Duration::from_millis(4)), Some(decision));
-        }
-        tally.sent(Route::Render);
-        tally.ended(
-            Route::Render,
-            End::Ok(Duration::from_millis(2500)),
-            Some("lane=container reason=prior"),
-        );
-        tally.sent(Route::Render);
-        tally.ended(
-            Route::Render,
-            End::Failed("/render status 503".to_owned()),
-            Some("reason=refused"),
-        );
-        tally.sent(Route::Render);
-        View {
-            elapsed: Duration::from_secs(42),
-            duration: Some(Duration::from_mins(1)),
-            crowd: Some((Duration::from_secs(48), Duration::from_secs(51))),
-            tally,
-            goals: [Some(Duration::from_millis(250)), None, Some(Duration::from_secs(2))],
-            seen: Seen { once: 1201, twice: 0, runs: 1201 },
-            counts: Some(Counts {
-                environments: 9,
-                busy: 2,
-                cold_starts: 12,
-                throttles: 0,
-                tasks_running: 2,
-                tasks_starting: 1,
-            }),
-            cost: Some(Cost { lambda: PicoUsd(1_900_000_000), fargate: PicoUsd(2_200_000_000) }),
-        }
-    }
-
-    #[test]
-    fn the_live_lines_say_what_happens() {
-        assert_eq!(
-            view().live().join("\n"),
-            "\
-demo  42s/60s #######...  crowd in 7s
-  /thumb     1,200 ok    0 failed  lambda 98% container 1.7%  p50   4.0ms  p99   4.0ms  goal 250ms
-  /resize        0 ok    0 failed  -                          p50       -  p99       -
-  /render        1 ok    1 failed  container                  p50    2.5s  p99    2.5s  goal 2.0s
-  tasks 2 running, 1 starting | environments 9 (2 busy) | cold starts 12 (1.0% of requests) | throttled 0
-  spilled 20 (lambda-capped 20) | failed 1 (1 x /render status 503)
-  $0.0041 so far at list price (lambda $0.0019, fargate $0.0022)"
-        );
-    }
-
-    #[test]
-    fn the_table_at_the_end_adds_up() {
-        assert_eq!(
-            view().end().join("\n"),
-            "\
-END: 1,203 sent = 1,201 ok + 1 failed + 1 in flight when stopped | 0 run twice
-  route         sent        ok  failed  lambda/container      p50      p99   p99 goal
-  /thumb       1,200     1,200       0        98% / 1.7%    4.0ms    4.0ms   250ms met
-  /resize          0         0       0                 -        -        -   -
-  /render          3         1       1         0% / 100%     2.5s     2.5s   2.0s MISSED
-  why: declared 98%  spill-lambda-capped 1.7%  prior 0.1%  refused 0.1%
-  failures: 1 x /render status 503
-  tasks 2 running, 1 starting | environments 9 (2 busy) | cold starts 12 (1.0% of requests) | throttled 0
-  $0.0041 so far at list price (lambda $0.0019, fargate $0.0022)"
-        );
-    }
-
-    #[test]
-    fn a_rare_thing_is_not_shown_as_none() {
-        let shown = [(0, 10), (1, 1000), (2, 10), (98, 100), (9996, 10_000), (10, 10), (0, 0)]
-            .map(|(a, b)| percent(a, b));
-        assert_eq!(shown, ["0%", "0.1%", "20%", "98%", "99.9%", "100%", "0%"]);
-    }
-
-    #[test]
-    fn what_was_not_measured_is_left_out() {
-        let view = View { counts: None, cost: None, seen: Seen::default(), ..view() };
-        let end = view.end().join("\n");
-        assert!(!end.contains("tasks") && !end.contains('$'), "{end}");
-        assert!(end.contains("0 run twice (of 0 whose run was reported)"), "{end}");
-    }
-
-    #[test]
-    fn a_line_is_one_line() {
-        let line = view().line();
-        assert!(
-            line.starts_with("demo  42s/60s")
-                && line.contains("| /thumb lambda 98%")
-                && !line.contains('\n'),
-            "{line}"
-        );
-    }
-
-    #[test]
-    fn a_demo_without_load_shows_the_cloud_only() {
-        let view = View { duration: None, ..view() };
-        assert!(
-            view.live()[0] == "demo  42s, no load" && view.live()[1].contains("tasks 2 running")
-        );
-        assert!(
-            view.line().starts_with("demo  42s, no load | ")
-                && view.line().contains("tasks 2 running")
-        );
-    }
-}
+mod tests;
