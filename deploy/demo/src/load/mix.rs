@@ -45,8 +45,7 @@ impl Route {
     pub const fn share(self) -> f64 {
         match self {
             Self::Thumb => 0.84,
-            Self::Resize => 0.08,
-            Self::Render => 0.08,
+            Self::Resize | Self::Render => 0.08,
         }
     }
 }

@@ -104,11 +104,11 @@ impl Story {
         let ends = before.iter().skip(1).map(|(at, _)| *at).chain([crowd]);
         let mut held: BTreeMap<u64, Duration> = BTreeMap::new();
         for ((at, tasks), until) in before.iter().zip(ends) {
-            *held.entry(tasks.desired).or_default() += until - *at;
+            *held.entry(tasks.desired).or_default() += until.saturating_sub(*at);
         }
         let (quiet, _) = held.into_iter().max_by_key(|(_, held)| *held)?;
         let above = before.iter().rev().take_while(|(_, tasks)| quiet < tasks.desired);
-        let ahead = above.last().map(|(at, _)| crowd - *at);
+        let ahead = above.last().map(|(at, _)| crowd.saturating_sub(*at));
         let most = self.0.iter().map(|(_, tasks)| tasks.desired).max()?;
         Some(Rise { quiet, ahead, ready: last.ready, most })
     }

@@ -46,6 +46,9 @@ pub(super) struct Kind {
     pub(super) stream: Stream,
 }
 
+/// Requests by their route and size, each with how many are sent.
+type Kinds = BTreeMap<(u16, u8), Vec<(Ask, f64)>>;
+
 /// What containers are asked first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Home {
@@ -58,7 +61,7 @@ pub(super) struct Home {
 /// Returns what the mix asks of each service at a `pace`, when a request takes `scale` times as long as its costs say: a replay in
 /// the recording's time needs that, and the bounds of the policy as much longer.
 pub(super) fn asked(policy: &Policy, pace: &Pace, scale: f64) -> Vec<Asked> {
-    let mut found: BTreeMap<u16, BTreeMap<(u16, u8), Vec<(Ask, f64)>>> = BTreeMap::new();
+    let mut found: BTreeMap<u16, Kinds> = BTreeMap::new();
     for (ask, share) in Ask::all() {
         let Some(key) = place(policy, ask) else { continue };
         let service = policy.route(RouteId(key.0)).service;
@@ -81,7 +84,7 @@ pub(super) fn asked(policy: &Policy, pace: &Pace, scale: f64) -> Vec<Asked> {
         let belief = believed(&service_time);
         Kind { key, asks, stream: Stream { route, belief, service_time, objective_us } }
     };
-    let of_service = |(service, kinds): (u16, BTreeMap<_, _>)| Asked {
+    let of_service = |(service, kinds): (u16, Kinds)| Asked {
         service: ServiceId(service),
         kinds: kinds.into_iter().map(kind).collect(),
     };

@@ -133,7 +133,7 @@ impl Load {
             return None;
         }
         let sites = asked.iter().zip(counted).map(|(asked, (collector, latencies))| {
-            site(policy, asked, collector.finish(), &Distribution::from(&latencies), play, book)
+            site(policy, asked, &collector.finish(), &Distribution::from(&latencies), play, book)
         });
         let sites = sites.collect::<Option<Vec<_>>>()?;
         Some(Self { asked, sites, arrivals, span_us: (begins_us, begins_us + us(duration)) })
@@ -178,7 +178,7 @@ impl Load {
 fn site(
     policy: &Policy,
     asked: &Asked,
-    load: Collected,
+    load: &Collected,
     service_time: &Distribution,
     play: &Play,
     book: &PriceBook,

@@ -85,7 +85,7 @@ fn the_end_tells_how_tasks_rose_and_what_else_the_load_would_have_cost() {
     let plan = Some(Plan { start_s: 41.0, ..Plan::default() });
     let crowd = Some((Duration::from_secs(18), Duration::from_secs(36)));
     let (compared, time_scale) = (Some(compared), 20.0);
-    let view = View { story, compared, plan, crowd, time_scale, ..view() };
+    let view = View { crowd, story, plan, time_scale, compared, ..view() };
     let end = view.end().join("\n");
     let rise = "  tasks: 2 in the quiet, raised from 100s before the crowd on, 5 ready when it came, 7 at most \
                 (time of the recording; a start takes 41s)";
