@@ -105,6 +105,24 @@ async fn tasks_come_as_planned_and_go_when_they_are_idle() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_has_just_started_takes_nothing_back() {
+    let cloud = cloud(3).await;
+    let gateway = gateway(&policy(&cloud, "act", &tasks("min: 1, max: 5, fallback: 2"))).await;
+    gateway.until_metric("pacer_planned_tasks", &[("service", "web")], 1.0).await;
+    gateway.until_metric("pacer_tasks", &[("state", "ready")], 3.0).await;
+    done(&gateway, "protect", "protect").await;
+    assert_eq!(
+        cloud.state().await["services"]["prod/web"]["desired"],
+        3,
+        "it has seen no load yet"
+    );
+    // Five minutes of the plans' time later it knows that there is none.
+    desired(&cloud, 1).await;
+    drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
 async fn to_observe_changes_nothing() {
     let cloud = cloud(1).await;
     let gateway = gateway(&policy(&cloud, "observe", &tasks("min: 3, max: 5, fallback: 3"))).await;
@@ -124,8 +142,8 @@ async fn to_observe_changes_nothing() {
 
 #[tokio::test]
 async fn a_gateway_that_dies_leaves_the_fallback() {
-    // The schedule lies a quarter of an hour ahead.
-    let cloud = cloud_with(1, "", 20 * SCALE).await;
+    // The schedule lies a quarter of an hour of the gateway's clock ahead: 18 s of this cloud's.
+    let cloud = cloud_with(1, "", 50 * SCALE).await;
     // Something is announced that takes more tasks than the fallback.
     let announced = "events: [{ service: web, from: 2020-01-01T00:00Z, until: 2100-01-01T00:00Z, expect: 100/s }]\n";
     let text = policy(&cloud, "act", &tasks("min: 1, max: 3, fallback: 2"));

@@ -95,6 +95,16 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) now: Instant,
 }
 
+/// How many tasks a service should have.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) tasks: u32,
+    /// Why, in words.
+    pub(crate) why: String,
+    /// Enough is known to have fewer than there are.
+    pub(crate) may_take_back: bool,
+}
+
 /// Those who act, by service.
 #[derive(Debug, Default)]
 pub(crate) struct Actuators(BTreeMap<Arc<str>, Acting>);
@@ -107,7 +117,7 @@ impl Actuators {
         &mut self,
         policy: &Policy,
         fleets: impl Iterator<Item = &'a mut Fleet>,
-        planned: impl Fn(&str) -> Option<(u32, String)>,
+        planned: impl Fn(&str) -> Option<Wish>,
         circumstances: &Circumstances<'_>,
     ) -> Vec<Call> {
         let mut fleets: BTreeMap<_, _> =
@@ -122,9 +132,10 @@ impl Actuators {
                 Some(acting) if *acting.target() == target => acting,
                 _ => Acting::new(service.name.clone(), target, circumstances.now),
             };
-            if let Some((tasks, why)) = planned(&service.name) {
-                let tasks = tasks.clamp(limits.min, limits.max);
-                calls.extend(acting.due((tasks, why), limits, fleet, circumstances));
+            if let Some(wish) = planned(&service.name) {
+                let tasks = wish.tasks.clamp(limits.min, limits.max);
+                let wish = Wish { tasks, ..wish };
+                calls.extend(acting.due(wish, limits, fleet, circumstances));
             }
             self.0.insert(service.name.clone(), acting);
         }

@@ -29,7 +29,7 @@ pub(crate) use self::{
     shape::{KEEP_ALIVE, WARM_UP_BILLED},
 };
 use self::{demand::Demand, service::Planned};
-use super::{discover::Fleet, starts::Starts};
+use super::{act::Wish, discover::Fleet, starts::Starts};
 use crate::{history::Loaded, world::World};
 
 /// What each service was asked in the step that ended at `end_s`.
@@ -189,10 +189,10 @@ impl Capacity {
     }
 
     /// Returns how many tasks a service should have, and why.
-    pub(crate) fn planned(&self, service: &str) -> Option<(u32, String)> {
+    pub(crate) fn planned(&self, service: &str) -> Option<Wish> {
         let planned = self.planned.get(service)?;
         let PlanState { tasks, why, .. } = planned.state(self.clock);
-        Some((tasks?, why))
+        Some(Wish { tasks: tasks?, why, may_take_back: planned.may_take_back() })
     }
 
     /// Returns how many environments a service's function should have, and why.

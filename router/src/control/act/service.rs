@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    Acted, Allowed, Call, Circumstances, Deed, Names, Target,
+    Acted, Allowed, Call, Circumstances, Deed, Names, Target, Wish,
     call::{self, PROTECTED_MINUTES, Told},
     next::{By, Goal, Member, Seen, Step, next},
 };
@@ -119,7 +119,7 @@ impl Acting {
     /// Returns the call that is due, if one is.
     pub(super) fn due(
         &mut self,
-        (tasks, why): (u32, String),
+        Wish { tasks, why, may_take_back }: Wish,
         limits: &TaskLimits,
         fleet: &mut Fleet,
         circumstances: &Circumstances<'_>,
@@ -150,9 +150,16 @@ impl Acting {
                 return if look_again { self.read(allowed, now) } else { None };
             }
         };
+        // Of the floor, what is there already is what Auto Scaling may not go below.
+        let there = match by {
+            By::DesiredCount { .. } => told.desired,
+            By::Floor { least, .. } => least,
+        };
+        let kept =
+            |tasks: u32| if may_take_back { tasks } else { tasks.max(there.min(limits.max)) };
         let seen = self.seen(&told, now);
         let members = self.members(&told, fleet, circumstances);
-        let (victims, step) = next(Goal { tasks, by }, &seen, &members);
+        let (victims, step) = next(Goal { tasks: kept(tasks), by }, &seen, &members);
         fleet.retire(&victims);
         self.retiring.retain(|name, _| victims.contains(name));
         for name in victims {

@@ -26,6 +26,12 @@ pub(crate) struct Environments {
     pub(crate) why: String,
 }
 
+/// Steps after which a planner that knows the past has seen the present, too: a minute.
+const LOOKS_AFTER_RECALL: u32 = 6;
+
+/// Steps after which one that knows no past has something to go by: five minutes.
+const LOOKS_ALONE: u32 = 30;
+
 /// One service's planner and what it was last told.
 #[derive(Debug)]
 pub(super) struct Planned {
@@ -39,6 +45,10 @@ pub(super) struct Planned {
     ready: u32,
     /// It has learned from the past that is known, or is about to.
     pub(super) remembers: bool,
+    /// It has learned from its past.
+    recalled: bool,
+    /// Steps that it has seen itself.
+    looks: u32,
 }
 
 /// What is planned for a service, to be shown.
@@ -78,6 +88,8 @@ impl Planned {
             end_s: 0,
             ready: 0,
             remembers: false,
+            recalled: false,
+            looks: 0,
         }
     }
 
@@ -94,11 +106,19 @@ impl Planned {
     /// Goes by the forecasts of one that has learned from the past; what was planned last stays until it is planned anew.
     pub(super) fn succeed(&mut self, recalled: Self) {
         self.planner = recalled.planner;
+        self.recalled = true;
     }
 
     /// Returns how long requests took on average when any were asked last, in real microseconds; 200 ms before that.
     pub(super) fn mean_us(&self) -> f64 {
         self.step.mean_us().unwrap_or(200_000.0)
+    }
+
+    /// Tells whether it knows enough to take something back: a gateway that has just started has seen no load yet, which is not
+    /// the same as that there is none.
+    pub(super) fn may_take_back(&self) -> bool {
+        let enough = if self.recalled { LOOKS_AFTER_RECALL } else { LOOKS_ALONE };
+        enough <= self.looks
     }
 
     /// Knows what was announced.
@@ -146,6 +166,7 @@ impl Planned {
             truth: None,
         };
         self.plan = self.planner.plan(&inputs, &self.plan);
+        self.looks = self.looks.saturating_add(1);
         (self.shape, self.mean_us, self.end_s, self.ready) = (shape, mean_us, end_s, room.ready);
         if 0 < step.asked {
             self.step = step;
