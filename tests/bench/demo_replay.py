@@ -430,6 +430,9 @@ def main():
     arguments.add_argument("--no-build", metavar="DIRECTORY", help="take pacer from here")
     arguments.add_argument("--json", action="store_true")
     args = arguments.parse_args()
+    unknown = set((args.only or "").split(",")) - set(CASES) - {""}
+    if unknown:
+        arguments.error(f"--only: no case is named {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     if args.rounds < 3 or args.seconds < 60:
         arguments.error("at least 3 rounds of 60 seconds")
     binary = (Path(args.no_build) if args.no_build else build()) / "pacer"
