@@ -32,6 +32,9 @@ use self::{demand::Demand, service::Planned};
 use super::{act::Wish, discover::Fleet, starts::Starts};
 use crate::{history::Loaded, world::World};
 
+/// How long requests are taken to run before any was asked: the policy's own prior, unless it says otherwise.
+const MEAN_ASSUMED: Duration = Duration::from_millis(200);
+
 /// What each service was asked in the step that ended at `end_s`.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
@@ -55,6 +58,8 @@ pub(crate) struct Capacity {
     book: &'static PriceBook,
     demands: BTreeMap<Arc<str>, Demand>,
     planned: BTreeMap<Arc<str>, Planned>,
+    /// The plans as they are shown and acted on: worked out once a plan, and asked for five times a second.
+    shown: Arc<BTreeMap<Arc<str>, PlanState>>,
     /// When the step that was looked at last ended.
     looked_s: Option<u64>,
     /// What was asked before this gateway started.
@@ -94,6 +99,7 @@ impl Capacity {
             book: book.unwrap_or_else(PriceBook::fallback),
             demands: BTreeMap::new(),
             planned: BTreeMap::new(),
+            shown: Arc::default(),
             looked_s: None,
             past: None,
         }
@@ -167,9 +173,8 @@ impl Capacity {
             };
             let before = old.remove(&service.name);
             let step = look.asked.get(&service.name).copied().unwrap_or_default();
-            let mean = step.mean_us().or(before.as_ref().map(Planned::mean_us));
-            let mean =
-                mean.map_or(Duration::from_millis(200), |us| Duration::from_secs_f64(us / 1e6));
+            let mean = step.mean_us().or_else(|| before.as_ref().and_then(Planned::mean_us));
+            let mean = mean.map_or(MEAN_ASSUMED, |us| Duration::from_secs_f64(us / 1e6));
             let scale = self.clock.scale();
             let shape = shape::shape(policy, id, mean, starts, scale, self.book);
             let mut planned = before.unwrap_or_else(|| Planned::new(&shape));
@@ -185,19 +190,22 @@ impl Capacity {
             planned.look(look.end_s, step, mean.as_secs_f64() * 1e6, scale, shape, tasks);
             self.planned.insert(service.name.clone(), planned);
         }
+        let shown =
+            |(name, planned): (&Arc<str>, &Planned)| (name.clone(), planned.state(self.clock));
+        self.shown = Arc::new(self.planned.iter().map(shown).collect());
         recalls
     }
 
     /// Returns how many tasks a service should have, and why.
     pub(crate) fn planned(&self, service: &str) -> Option<Wish> {
-        let planned = self.planned.get(service)?;
-        let PlanState { tasks, why, .. } = planned.state(self.clock);
-        Some(Wish { tasks: tasks?, why, may_take_back: planned.may_take_back() })
+        let PlanState { tasks, why, .. } = self.shown.get(service)?;
+        let may_take_back = self.planned.get(service)?.may_take_back();
+        Some(Wish { tasks: (*tasks)?, why: why.clone(), may_take_back })
     }
 
     /// Returns how many environments a service's function should have, and why.
     pub(crate) fn environments(&self, service: &str) -> Option<Environments> {
-        self.planned.get(service)?.environments()
+        self.shown.get(service)?.environments.clone()
     }
 
     /// Returns the prices that plans go by.
@@ -211,11 +219,8 @@ impl Capacity {
     }
 
     /// Returns the plans, by service.
-    pub(crate) fn states(&self) -> BTreeMap<Arc<str>, PlanState> {
-        self.planned
-            .iter()
-            .map(|(name, planned)| (name.clone(), planned.state(self.clock)))
-            .collect()
+    pub(crate) fn states(&self) -> Arc<BTreeMap<Arc<str>, PlanState>> {
+        self.shown.clone()
     }
 }
 

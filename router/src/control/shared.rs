@@ -146,8 +146,8 @@ impl Shared {
     }
 
     /// Notes what is planned.
-    pub(super) fn tell_plans(&self, plans: BTreeMap<Arc<str>, PlanState>) {
-        *lock(&self.plans) = Arc::new(plans);
+    pub(super) fn tell_plans(&self, plans: Arc<BTreeMap<Arc<str>, PlanState>>) {
+        *lock(&self.plans) = plans;
     }
 
     /// Returns how the policy in force came to be.

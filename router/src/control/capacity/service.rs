@@ -39,7 +39,6 @@ pub(super) struct Planned {
     history: History,
     plan: Plan,
     shape: Shape,
-    mean_us: f64,
     step: Step,
     end_s: u64,
     ready: u32,
@@ -83,7 +82,6 @@ impl Planned {
             history: History::new(STEP_S * 1_000_000, HISTORY),
             plan: Plan::tasks(shape.min_tasks, Why::Fixed),
             shape: shape.clone(),
-            mean_us: 0.0,
             step: Step::default(),
             end_s: 0,
             ready: 0,
@@ -109,9 +107,9 @@ impl Planned {
         self.recalled = true;
     }
 
-    /// Returns how long requests took on average when any were asked last, in real microseconds; 200 ms before that.
-    pub(super) fn mean_us(&self) -> f64 {
-        self.step.mean_us().unwrap_or(200_000.0)
+    /// Returns how long requests took on average when any were asked last, in real microseconds.
+    pub(super) fn mean_us(&self) -> Option<f64> {
+        self.step.mean_us()
     }
 
     /// Tells whether it knows enough to take something back: a gateway that has just started has seen no load yet, which is not
@@ -167,14 +165,14 @@ impl Planned {
         };
         self.plan = self.planner.plan(&inputs, &self.plan);
         self.looks = self.looks.saturating_add(1);
-        (self.shape, self.mean_us, self.end_s, self.ready) = (shape, mean_us, end_s, room.ready);
+        (self.shape, self.end_s, self.ready) = (shape, end_s, room.ready);
         if 0 < step.asked {
             self.step = step;
         }
     }
 
     /// Returns how many environments its function should have, when any may be held.
-    pub(super) fn environments(&self) -> Option<Environments> {
+    fn environments(&self) -> Option<Environments> {
         let bounds = self.shape.warm?;
         let (warm, provisioned) = (self.plan.warm, self.plan.provisioned);
         let (count, kind) = match bounds.provisioned {
