@@ -162,13 +162,17 @@ pub struct Usage {
     pub estimated: bool,
     /// Whether a new environment was started for it; `None` when not reported.
     pub cold_start: Option<bool>,
+    /// Invocations that ran: Lambda bills each.
+    pub runs: u8,
+    /// Whether it ran on provisioned concurrency, whose time has a price of its own.
+    pub provisioned: bool,
 }
 
 impl Usage {
     /// Returns what a run of `took` uses, as far as it can be told from outside: Lambda bills whole milliseconds.
     pub fn estimate(took: Duration, memory_mb: u32) -> Self {
         let billed_ms = u32::try_from(took.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
-        Self { billed_ms, memory_mb, estimated: true, cold_start: None }
+        Self { billed_ms, memory_mb, estimated: true, runs: 1, ..Self::default() }
     }
 }
 
@@ -180,6 +184,8 @@ impl AddAssign for Usage {
             memory_mb: run.memory_mb,
             estimated: self.estimated || run.estimated,
             cold_start: run.cold_start.or(self.cold_start),
+            runs: self.runs.saturating_add(run.runs),
+            provisioned: run.provisioned,
         };
     }
 }

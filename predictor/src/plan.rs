@@ -38,7 +38,7 @@ pub use self::{
 use std::fmt;
 
 /// Decides how much to hold ready.
-pub trait Planner {
+pub trait Planner: Send {
     /// Returns what the service should have; `previous` is what was decided before.
     ///
     /// Called every [`Planner::every_us`] microseconds of the load's own time.
@@ -102,7 +102,7 @@ pub struct Inputs<'a> {
 }
 
 /// Knows the demand to come.
-pub trait Truth: fmt::Debug {
+pub trait Truth: fmt::Debug + Sync {
     /// Returns the busy slots on average between two moments, were there slots without end.
     fn demand(&self, from_us: u64, until_us: u64) -> f64;
 }

@@ -124,6 +124,8 @@ pub(crate) fn outcome(world: &World, route: RouteId, lane: Lane, service_us: u32
                 memory_mb: 1769,
                 estimated: false,
                 cold_start: Some(true),
+                runs: 1,
+                provisioned: false,
             },
             Lane::Container => Usage::default(),
         },

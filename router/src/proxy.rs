@@ -13,7 +13,9 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::C
 use hyper::body::Incoming;
 use lambda_event::Format;
 use policies::{
-    decide::{self, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal},
+    decide::{
+        self, Class, ContainerState, Decision, Facts, LambdaState, Lane, LaneStates, Refusal,
+    },
     policy::{Route, RouteId, Service, SizeBy},
     route,
 };
@@ -307,7 +309,8 @@ async fn to_lambda(
     };
     exchange.outcome.bytes_in = body.len() as u64;
     attempt.client.sent.set(None);
-    let invoked = lambda::invoke(attempt, outbound, &body, function, keys).await;
+    let class = exchange.outcome.decision.map_or(Class::Sprinter, |decision| decision.class);
+    let invoked = lambda::invoke(attempt, class, outbound, &body, function, keys).await;
     let sent = attempt.client.sent.get();
     let took = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
     match invoked {

@@ -9,7 +9,12 @@ use lambda_event::report;
 
 /// Returns whether Lambda takes a snapshot of this environment after its start.
 pub(crate) fn is_snapstart() -> bool {
-    std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").is_ok_and(|kind| kind == "snap-start")
+    is_initialized_by("snap-start")
+}
+
+/// Tells how Lambda came to start this environment (AWS Lambda developer guide, "Defined runtime environment variables").
+fn is_initialized_by(kind: &str) -> bool {
+    std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").is_ok_and(|of| of == kind)
 }
 
 /// An environment that is ready.
@@ -17,6 +22,8 @@ pub(crate) fn is_snapstart() -> bool {
 pub(crate) struct Environment {
     id: String,
     memory_mb: Option<HeaderValue>,
+    /// It is one of provisioned concurrency.
+    provisioned: bool,
     /// Until the first event was taken.
     unreported_init: Option<Duration>,
 }
@@ -53,7 +60,8 @@ impl Environment {
         let memory = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
         let memory_mb =
             memory.ok().and_then(|size| size.parse::<u32>().ok()).map(HeaderValue::from);
-        Environment { id, memory_mb, unreported_init: Some(begun.elapsed()) }
+        let provisioned = is_initialized_by("provisioned-concurrency");
+        Environment { id, memory_mb, provisioned, unreported_init: Some(begun.elapsed()) }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -80,6 +88,9 @@ impl Environment {
         }
         let id = HeaderValue::from_str(&self.id).expect("the id was checked when it was taken");
         headers.insert(report::ENVIRONMENT, id);
+        if self.provisioned {
+            headers.insert(report::PROVISIONED, HeaderValue::from(1_u16));
+        }
         headers.insert(report::COLD_START, HeaderValue::from(u16::from(visit.is_cold())));
         if let Some(init) = visit.init {
             headers.insert(report::INIT_MS, HeaderValue::from(milliseconds_up(init)));

@@ -182,7 +182,7 @@ fn number(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(0.0, MOST) }
 }
 
-impl<S: Sight> Planner for Pacer<S> {
+impl<S: Sight + Send> Planner for Pacer<S> {
     fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
         let shape = inputs.shape;
         // What is no number is nothing: of a policy that was not checked, of a division by no requests.

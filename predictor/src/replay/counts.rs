@@ -16,22 +16,23 @@
 //! [`super::engine`] knows none of these shortcuts; a test holds the two together.
 
 mod environments;
+mod outcome;
+mod running;
 mod spreader;
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap};
 
-use policies::{cost::Usage, policy::ColdStart};
-
-use self::{environments::Environments, spreader::Spreader};
+use self::environments::Environments;
+pub use self::running::{Asked, Running};
 use super::{
     distribution::Distribution,
     fargate::{Change, TaskId, Tasks},
-    lambda::{Function, FunctionModel, RESTORE_BILLED},
+    lambda::FunctionModel,
     load::Load,
     random::{Purpose, Random},
     series::Series,
     site::{Account, BALANCER_WAIT_US, HISTORY_US, IDLE_US, Outcome, Planned, Site},
-    tally::{Failed, SpillCause, Tally, Window},
+    tally::{Tally, Window},
 };
 use crate::plan::{History, Inputs, OnLambda, Plan, Planner, Routing, Truth, Why, erlang};
 
@@ -47,7 +48,7 @@ pub fn run<'a>(
     account: Account,
     seed: u64,
 ) -> Outcome {
-    let mut counts = Counts::new(site, planned, (start_us, end_us), account, seed);
+    let mut counts = Counts::new(Cow::Borrowed(site), planned, (start_us, end_us), account, seed);
     let mut now_us = start_us;
     let mut before = load.before(now_us);
     let mut busy_us = start_us;
@@ -61,7 +62,8 @@ pub fn run<'a>(
         let until_us = (now_us + counts.tick_us).min(end_us);
         counts.plan(now_us);
         let then = load.before(until_us);
-        counts.step(now_us, until_us, then - before);
+        let asked = counts.alike(then - before);
+        counts.step(now_us, until_us, asked);
         if before < then {
             busy_us = until_us;
         }
@@ -70,8 +72,34 @@ pub fn run<'a>(
     counts.close(start_us, end_us, load.total())
 }
 
+/// Requests that take as long as each other.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flow {
+    requests: f64,
+    /// How long one takes in a container on average, in microseconds.
+    container_us: f64,
+    /// How long one takes on Lambda.
+    lambda_us: f64,
+}
+
+impl Flow {
+    /// Returns both together.
+    fn with(self, other: Self) -> Self {
+        let requests = self.requests + other.requests;
+        if requests <= 0.0 {
+            return Self { requests: 0.0, ..self };
+        }
+        let mean = |of: fn(&Self) -> f64| {
+            (self.requests * of(&self) + other.requests * of(&other)) / requests
+        };
+        let (container_us, lambda_us) =
+            (mean(|flow| flow.container_us), mean(|flow| flow.lambda_us));
+        Self { requests, container_us, lambda_us }
+    }
+}
+
 struct Counts<'a> {
-    site: &'a Site,
+    site: Cow<'a, Site>,
     routing: Routing,
     planner: Box<dyn Planner + 'a>,
     truth: Option<&'a dyn Truth>,
@@ -112,6 +140,8 @@ struct Sums {
     arrived: f64,
     in_containers: f64,
     on_lambda: f64,
+    /// How long those on Lambda ran in all, in microseconds.
+    ran_us: f64,
     cold: f64,
     no_tasks: f64,
     slots_full: f64,
@@ -122,7 +152,7 @@ struct Sums {
 
 impl<'a> Counts<'a> {
     fn new(
-        site: &'a Site,
+        site: Cow<'a, Site>,
         Planned { planner, truth }: Planned<'a>,
         (start_us, end_us): (u64, u64),
         account: Account,
@@ -143,7 +173,6 @@ impl<'a> Counts<'a> {
             (0..GRID).map(|n| distribution.quantile_us((n as f64 + 0.5) / GRID as f64)).collect()
         };
         Self {
-            site,
             routing,
             truth,
             plan: Plan::tasks(first, Why::Fixed),
@@ -165,6 +194,7 @@ impl<'a> Counts<'a> {
             sums: Sums::default(),
             waits: super::latency::Latencies::default(),
             grid: grid(&site.service_time),
+            site,
             tally: Tally::default(),
             window: Window::default(),
             busy_area: 0.0,
@@ -238,10 +268,27 @@ impl<'a> Counts<'a> {
         }
     }
 
-    /// Lets `arrivals` come between two moments.
-    fn step(&mut self, from_us: u64, until_us: u64, arrivals: f64) {
+    /// Returns `arrivals` that all take as long as the service's requests do on average.
+    fn alike(&self, arrivals: f64) -> Asked {
+        let of = |share: f64| Flow {
+            requests: arrivals * share,
+            container_us: self.mean_us,
+            lambda_us: self.run_us,
+        };
+        Asked { at_home: of(self.home), sprinters: of(1.0 - self.home) }
+    }
+
+    /// Lets what is `asked` come between two moments.
+    fn step(&mut self, from_us: u64, until_us: u64, asked: Asked) {
         let us = (until_us - from_us) as f64;
-        let offered = arrivals * self.mean_us / us;
+        let all = asked.at_home.with(asked.sprinters);
+        let arrivals = all.requests;
+        // What containers are asked for, the rest being for Lambda.
+        let home = if self.routing == Routing::Hybrid { asked.at_home } else { all };
+        if 0.0 < home.requests {
+            self.mean_us = home.container_us;
+        }
+        let offered = home.requests * home.container_us / us;
         // Tasks that become ready within the step count for what is left of it.
         let begin = self.tasks.slot_area;
         self.settle(until_us);
@@ -250,33 +297,32 @@ impl<'a> Counts<'a> {
         self.sums.arrived += arrivals;
         let before = self.sums;
         let (carried, on_lambda) = match self.routing {
-            Routing::LambdaOnly => (0.0, self.send_to_lambda(us, arrivals, offered, 0.0)),
+            Routing::LambdaOnly => (0.0, self.send_to_lambda(us, all, offered, 0.0)),
             Routing::ContainerOnly => (self.wait(us, arrivals, offered, slots), 0.0),
             Routing::Hybrid => {
-                let sprinters = arrivals * (1.0 - self.home);
-                let (arrivals, offered) = (arrivals - sprinters, offered * self.home);
                 let blocked = blocked(slots, offered);
                 let patience = self.site.shape.patience;
                 let away = erlang::sent_away(slots, offered, blocked, patience);
-                let left_over = arrivals * away;
-                self.wait_in_line(arrivals - left_over, offered / slots, slots * patience, away);
+                let left_over = Flow { requests: home.requests * away, ..home };
+                let stay = home.requests - left_over.requests;
+                self.wait_in_line(stay, offered / slots, slots * patience, away);
                 if slots < 1.0 {
-                    self.sums.no_tasks += left_over;
+                    self.sums.no_tasks += left_over.requests;
                 } else {
-                    self.sums.slots_full += left_over;
+                    self.sums.slots_full += left_over.requests;
                 }
-                self.sums.in_containers += arrivals - left_over;
-                let load = self.send_to_lambda(us, left_over + sprinters, offered, slots);
+                self.sums.in_containers += stay;
+                let on_lambda = left_over.with(asked.sprinters);
+                let load = self.send_to_lambda(us, on_lambda, offered, slots);
                 (offered * (1.0 - away), load)
             }
         };
         self.judge(from_us, arrivals, &before);
-        let home = if self.routing == Routing::Hybrid { self.home } else { 1.0 };
-        self.asked = arrivals * home;
+        self.asked = home.requests;
         self.busy_area += carried * us;
         self.slot_area += slots * us;
-        self.history.push(offered * home, carried, slots);
-        self.series.push(from_us, offered, slots, on_lambda);
+        self.history.push(offered, carried, slots);
+        self.series.push(from_us, all.requests * all.container_us / us, slots, on_lambda);
     }
 
     /// Judges by the objective what became of `arrivals`, of which the sums `before` do not know.
@@ -302,16 +348,18 @@ impl<'a> Counts<'a> {
         f64::from(self.tasks.ready * self.site.task.slots)
     }
 
-    /// Runs `arrivals` on Lambda, of a load `offered` to `slots` first; returns how many run at a time.
-    fn send_to_lambda(&mut self, us: f64, arrivals: f64, offered: f64, slots: f64) -> f64 {
+    /// Runs a `flow` on Lambda, of a load `offered` to `slots` first; returns how many run at a time.
+    fn send_to_lambda(&mut self, us: f64, flow: Flow, offered: f64, slots: f64) -> f64 {
+        let Flow { requests: arrivals, lambda_us, .. } = flow;
         // Environments that start hold concurrency too: as many as lately did.
         let starting = self.cold_share * self.site.function.start.mean_us();
-        let all = arrivals * (self.run_us + starting) / us;
+        let all = arrivals * (lambda_us + starting) / us;
         let refused =
             if self.limit < all + 6.0 * all.sqrt() { blocked(self.limit, all) } else { 0.0 };
         self.sums.throttled += arrivals * refused;
         let taken = arrivals * (1.0 - refused);
         self.sums.on_lambda += taken;
+        self.sums.ran_us += taken * lambda_us;
         let mean = all * (1.0 - refused);
         // Riordan: of a load that finds its slots busy, the variance over the mean.
         let peakedness = (1.0 - mean + offered / (slots + 1.0 + mean - offered)).clamp(1.0, 10.0);
@@ -381,99 +429,6 @@ impl<'a> Counts<'a> {
         }
         (passed * self.mean_us / us + (before - self.backlog).max(0.0) * self.mean_us / us)
             .min(slots)
-    }
-
-    fn close(mut self, start_us: u64, end_us: u64, arrived: u64) -> Outcome {
-        self.window.close(&mut self.tally);
-        self.tasks.close(end_us);
-        let sums = &self.sums;
-        // Whole requests, whose sum is what arrived: what was rounded goes to the largest part.
-        let round = |requests: f64| requests.round() as u64;
-        let failed = [
-            (Failed::Refused, round(sums.refused)),
-            (Failed::QueueTimeout, round(sums.timed_out)),
-            (Failed::Throttled, round(sums.throttled)),
-        ];
-        let failures: u64 = failed.iter().map(|(_, count)| count).sum();
-        let ok = arrived.saturating_sub(failures);
-        let total = (sums.in_containers + sums.on_lambda).max(1e-9);
-        let on_lambda = round(ok as f64 * sums.on_lambda / total).min(ok);
-        let cold = round(sums.cold).min(on_lambda);
-        let model = &self.site.function;
-        let within = self.site.service_time.share_within(model.timeout_us as f64 / model.slowness);
-        let cut_off = round(on_lambda as f64 * (1.0 - within)).min(on_lambda);
-        for (why, count) in failed {
-            self.tally.failed[why.index()] = count;
-        }
-        self.tally.failed[Failed::FunctionTimeout.index()] = cut_off;
-        self.tally.failed[Failed::Refused.index()] += arrived - failures - ok;
-        self.tally.requests = arrived;
-        self.tally.ok = ok - cut_off;
-        self.tally.by_lane = [on_lambda, ok - on_lambda];
-        self.tally.cold = cold;
-        self.tally.spills[SpillCause::NoTasks.index()] = round(sums.no_tasks);
-        self.tally.spills[SpillCause::SlotsFull.index()] = round(sums.slots_full);
-        self.tally.throttled[0] = round(sums.throttled);
-        self.tally.interruptions = self.tasks.interruptions;
-        self.tally.busy_area = self.busy_area.min(self.slot_area) as u128;
-        self.tally.slot_area = self.slot_area as u128;
-        self.latencies(failures);
-        let usage = self.usage(start_us, end_us);
-        Outcome { tally: self.tally, usage, series: self.series }
-    }
-
-    /// Adds up latencies: durations in containers behind their waits, on Lambda behind cold starts.
-    fn latencies(&mut self, failures: u64) {
-        let [on_lambda, in_containers] = self.tally.by_lane;
-        let slowness = self.site.function.slowness;
-        let timeout = self.site.function.timeout_us as f64;
-        let objective = self.site.streams[0].objective_us as f64;
-        let cold = self.tally.cold;
-        let starts: Vec<_> = (0..32)
-            .map(|n| self.site.function.start.quantile_us((f64::from(n) + 0.5) / 32.0))
-            .collect();
-        let waits: Vec<_> =
-            self.waits.buckets().map(|((a, b), n)| (f64::midpoint(a, b), n as f64)).collect();
-        let waited = waits.iter().map(|wait| wait.1).sum::<f64>();
-        let mut latencies = Spreader::default();
-        for &us in &self.grid {
-            let share = 1.0 / GRID as f64;
-            let run_us = (us * slowness).min(timeout);
-            latencies.add(run_us, (on_lambda - cold) as f64 * share);
-            for start in &starts {
-                latencies.add(run_us + start, cold as f64 * share / 32.0);
-            }
-            if waited <= 0.0 {
-                latencies.add(us, in_containers as f64 * share);
-            }
-            for (wait, count) in &waits {
-                latencies.add(us + wait, in_containers as f64 * share * count / waited);
-            }
-        }
-        self.tally.within_objective =
-            latencies.within(objective).round().min(self.tally.ok as f64) as u64;
-        // Who is refused is so at once; who gives up waiting does so at the end of the wait.
-        let timed_out = self.tally.failed[Failed::QueueTimeout.index()].min(failures);
-        latencies.add(BALANCER_WAIT_US as f64, timed_out as f64);
-        latencies.add(0.0, (failures - timed_out) as f64);
-        self.tally.latencies = latencies.counted(self.tally.requests);
-        self.tally.in_system_area = self.tally.latencies.sum_us();
-        self.tally.cold_us = (cold as f64 * self.site.function.start.mean_us()) as u64;
-    }
-
-    fn usage(&mut self, start_us: u64, end_us: u64) -> Usage {
-        let [on_lambda, _] = self.tally.by_lane;
-        let model = &self.site.function;
-        // Each run is rounded up to a millisecond: by half of one on average.
-        let run_ms = self.run_us / 1000.0 + 0.5;
-        let snapstart = model.cold_start == ColdStart::SnapStart;
-        let billed = if snapstart { RESTORE_BILLED } else { 1.0 };
-        let start_ms = model.start.mean_us() * billed / 1000.0;
-        let billed_ms = on_lambda as f64 * run_ms + self.tally.cold as f64 * start_ms;
-        let mut function = Function::new(model.clone());
-        function.ran(on_lambda, billed_ms as u64, if snapstart { self.tally.cold } else { 0 });
-        function.close(start_us, end_us, self.routing != Routing::ContainerOnly);
-        Usage { lambda: function.usage, fargate: self.tasks.usage, ..Usage::default() }
     }
 }
 

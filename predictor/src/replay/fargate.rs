@@ -338,6 +338,16 @@ impl Tasks {
         self.bill(task, now_us);
     }
 
+    /// Returns what was used until `now_us`, with the tasks that still run.
+    pub(super) fn usage_until(&self, now_us: u64) -> FargateUsage {
+        let mut usage = self.usage;
+        for task in self.all.iter().filter(|task| task.state != State::Gone) {
+            let us = now_us.saturating_sub(task.paid_from_us);
+            usage.add(self.model.size, task.spot, us.div_ceil(1000));
+        }
+        usage
+    }
+
     fn bill(&mut self, task: Task, until_us: u64) {
         // Given up before its image was pulled: free.
         if until_us <= task.paid_from_us {

@@ -38,7 +38,7 @@ routes:
   - { match: {}, service: s, class: marathon, timeouts: { queue: 0s } }
 ";
 
-fn site(service_time: Distribution) -> Site {
+pub(super) fn site(service_time: Distribution) -> Site {
     let loaded = load("p.yaml", &MemorySource::file("p.yaml", POLICY)).unwrap();
     let size = FunctionSize { arch: Arch::Arm64, memory_mib: 1769 };
     let task = TaskSize { arch: Arch::Arm64, cpu_units: 1024, memory_mib: 2048 };

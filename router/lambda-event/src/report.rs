@@ -23,5 +23,8 @@ pub const COLD_START: HeaderName = HeaderName::from_static("x-pacer-cold-start")
 /// How long the environment took to get ready, in whole milliseconds; only on a cold start.
 pub const INIT_MS: HeaderName = HeaderName::from_static("x-pacer-init-ms");
 
+/// `1` when the environment is one of provisioned concurrency: its time has a price of its own. Not sent otherwise.
+pub const PROVISIONED: HeaderName = HeaderName::from_static("x-pacer-provisioned");
+
 /// `1` beside a 503: the request did not run, and may be sent elsewhere whatever its method.
 pub const BUSY: HeaderName = HeaderName::from_static("x-pacer-busy");

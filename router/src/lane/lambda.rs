@@ -16,7 +16,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use lambda_event::Format;
-use policies::policy::{self, EventFormat, RouteId};
+use policies::{
+    decide::Class,
+    policy::{self, EventFormat, RouteId},
+};
 use predictor::outcome::{Spill, Usage};
 use tokio::time::Instant;
 
@@ -263,6 +266,7 @@ struct Account {
     worker: Rc<Worker>,
     world: LocalWorld,
     route: RouteId,
+    class: Class,
     function: Arc<Function>,
 }
 
@@ -274,7 +278,7 @@ impl Account {
 
     /// Counts what a call used of which no outcome tells.
     fn count_late(&self, usage: Usage) {
-        self.worker.shard.count_usage(self.route, &usage, &self.world);
+        self.worker.shard.count_usage(self.route, self.class, &usage, &self.world);
     }
 }
 
@@ -304,6 +308,7 @@ pub(crate) enum Content {
 /// neither stops nor stops billing it, so it must go on counting as in flight, and its connection stays good.
 pub(crate) async fn invoke(
     attempt: &Attempt<'_>,
+    class: Class,
     outbound: &Outbound,
     body: &Bytes,
     function: &Arc<Function>,
@@ -322,6 +327,7 @@ pub(crate) async fn invoke(
         worker: attempt.worker.clone(),
         world: attempt.world.clone(),
         route: attempt.id,
+        class,
         function: function.clone(),
     };
     let call = Call {

@@ -148,19 +148,26 @@ fn routes(page: &mut Page, series: &[RouteSeries]) {
             }
         }
     });
-    let mut by_route = |metric: &Metric, scale: f64, of: &dyn Fn(&RouteLane) -> &Counter| {
+    let mut by_route = |metric: &Metric, scale: f64, of: &[&dyn Fn(&RouteLane) -> &Counter]| {
         page.family(metric, |family| {
             for (name, all) in &by_name {
-                let n: u64 = (0..LANES.len()).map(|lane| sum(all, lane, of)).sum();
-                family.add_counted(&[name], n as f64 * scale);
+                let sums = of.iter().flat_map(|of| (0..LANES.len()).map(|lane| sum(all, lane, of)));
+                family.add_counted(&[name], sums.sum::<u64>() as f64 * scale);
             }
         });
     };
-    by_route(&super::REQUEST_BYTES, 1.0, &|counters| &counters.bytes_in);
-    by_route(&super::RESPONSE_BYTES, 1.0, &|counters| &counters.bytes_out);
+    by_route(&super::REQUEST_BYTES, 1.0, &[&|counters| &counters.bytes_in]);
+    by_route(&super::RESPONSE_BYTES, 1.0, &[&|counters| &counters.bytes_out]);
     // MB-ms to GB-s: 1024 MB to the GB, 1000 ms to the second.
-    by_route(&super::LAMBDA_BILLED, 1.0 / (1024.0 * 1000.0), &|counters| &counters.billed_mb_ms);
-    by_route(&super::LAMBDA_COLD_STARTS, 1.0, &|counters| &counters.cold_starts);
+    let gb_s = 1.0 / (1024.0 * 1000.0);
+    by_route(
+        &super::LAMBDA_BILLED,
+        gb_s,
+        &[&|lane| &lane.used[0].mb_ms, &|lane| &lane.used[1].mb_ms],
+    );
+    let cold: [&dyn Fn(&RouteLane) -> &Counter; 2] =
+        [&|lane| &lane.used[0].cold_starts, &|lane| &lane.used[1].cold_starts];
+    by_route(&super::LAMBDA_COLD_STARTS, 1.0, &cold);
 }
 
 /// Adds which policy is in force, and what became of others.

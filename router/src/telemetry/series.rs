@@ -13,7 +13,7 @@ use super::shard::{Counter, RouteLane};
 use crate::world::{World, sizes};
 
 /// Routes that are kept after they left the policy, so that their counters do not fall back to nothing at the next scrape
-/// and go on when they return. One takes some 700 bytes a worker; beyond, those that left first are forgotten.
+/// and go on when they return. One takes some 1.1 kB a worker; beyond, those that left first are forgotten.
 const GONE_MAX: usize = 1000;
 
 /// Label of requests without a route or service.

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use policies::{
-    decide::{Decision, Lane, Reason},
+    decide::{Class, Decision, Lane, Reason},
     policy::RouteId,
 };
 use predictor::outcome::{End, Outcome, Spill, Usage};
@@ -84,10 +84,8 @@ pub(crate) struct RouteLane {
     pub(crate) bytes_in: Counter,
     /// Bytes of response bodies.
     pub(crate) bytes_out: Counter,
-    /// Milliseconds that Lambda bills, times MB of memory.
-    pub(crate) billed_mb_ms: Counter,
-    /// Requests that started a new environment.
-    pub(crate) cold_starts: Counter,
+    /// What was used, by class: for the ledger.
+    pub(crate) used: [Used; 2],
     /// Requests whose home this lane is, wherever they ran: what it is asked to have room for. Counted when they are
     /// decided: a forecast must not wait for what is long.
     pub(crate) asked: Counter,
@@ -95,6 +93,58 @@ pub(crate) struct RouteLane {
     pub(crate) runs: Counter,
     /// See `runs`.
     pub(crate) run_us: Counter,
+}
+
+/// What requests of one class used of one lane: integers, from which bills are made.
+#[derive(Debug, Default)]
+pub(crate) struct Used {
+    /// Requests that ended on this lane.
+    pub(crate) requests: Counter,
+    /// Invocations: more than requests where some were sent again, or left for the other lane after they ran.
+    pub(crate) runs: Counter,
+    /// Milliseconds that Lambda bills, times MB of memory.
+    pub(crate) mb_ms: Counter,
+    /// Those of them that ran on provisioned concurrency.
+    pub(crate) provisioned_mb_ms: Counter,
+    /// Those of them that were estimated, for want of a report.
+    pub(crate) estimated_mb_ms: Counter,
+    /// Invocations that started a new environment.
+    pub(crate) cold_starts: Counter,
+    /// Bytes of answers beyond what a response may have without being billed for it.
+    pub(crate) streamed: Counter,
+    /// Time for which a slot of a task was held, in microseconds.
+    pub(crate) slot_us: Counter,
+}
+
+/// Bytes of a streamed response that are free; others are never larger (AWS Lambda pricing, "HTTP response streaming").
+const FREE_STREAMED: u64 = 6 * 1024 * 1024;
+
+impl Used {
+    fn count(&self, lane: Option<Lane>, outcome: &Outcome) {
+        self.requests.add(1);
+        match lane {
+            Some(Lane::Container) => self.slot_us.add(u64::from(outcome.service_us)),
+            Some(Lane::Lambda) if FREE_STREAMED < outcome.bytes_out => {
+                self.streamed.add(outcome.bytes_out - FREE_STREAMED);
+            }
+            Some(Lane::Lambda) | None => {}
+        }
+    }
+
+    fn count_runs(&self, usage: &Usage) {
+        let mb_ms = u64::from(usage.billed_ms) * u64::from(usage.memory_mb);
+        self.runs.add(u64::from(usage.runs));
+        self.mb_ms.add(mb_ms);
+        if usage.provisioned {
+            self.provisioned_mb_ms.add(mb_ms);
+        }
+        if usage.estimated {
+            self.estimated_mb_ms.add(mb_ms);
+        }
+        if usage.cold_start == Some(true) {
+            self.cold_starts.add(1);
+        }
+    }
 }
 
 /// Lanes as an index: Lambda, container, none.
@@ -167,9 +217,9 @@ impl Shard {
     }
 
     /// Counts what a call of Lambda used that went on after its request had ended.
-    pub(crate) fn count_usage(&self, route: RouteId, usage: &Usage, world: &World) {
+    pub(crate) fn count_usage(&self, route: RouteId, class: Class, usage: &Usage, world: &World) {
         let route = world.counters[self.worker].of(Some(route));
-        count_usage(&route.lanes[lane_index(Some(Lane::Lambda))], usage);
+        route.lanes[lane_index(Some(Lane::Lambda))].used[class as usize].count_runs(usage);
     }
 
     /// Counts what a request is asked of first, when it is decided.
@@ -186,11 +236,13 @@ impl Shard {
         counters.latency.observe(outcome.total_us);
         counters.bytes_in.add(outcome.bytes_in);
         counters.bytes_out.add(outcome.bytes_out);
-        if outcome.usage.memory_mb != 0 {
-            // Also when Lambda was only tried first, or failed: it bills that too.
-            count_usage(&route.lanes[lane_index(Some(Lane::Lambda))], &outcome.usage);
-        }
         if let Some(decision) = &outcome.decision {
+            let class = decision.class as usize;
+            counters.used[class].count(outcome.lane, outcome);
+            if outcome.usage.memory_mb != 0 {
+                // Also when Lambda was only tried first, or failed: it bills that too.
+                route.lanes[lane_index(Some(Lane::Lambda))].used[class].count_runs(&outcome.usage);
+            }
             self.reasons[lane_index(decision.lane)][decision.reason.index()].add(1);
         }
         if let (Some(spill), Some(from)) =
@@ -213,11 +265,6 @@ impl Shard {
             counters.run_us.add(u64::from(outcome.service_us));
         }
     }
-}
-
-fn count_usage(counters: &RouteLane, usage: &Usage) {
-    counters.billed_mb_ms.add(u64::from(usage.billed_ms) * u64::from(usage.memory_mb));
-    counters.cold_starts.add(u64::from(usage.cold_start == Some(true)));
 }
 
 /// Tells whether a timeout ended the run. What it took is not known, but it was at least this: leaving such runs out would

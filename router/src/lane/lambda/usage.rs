@@ -58,6 +58,8 @@ impl Meter {
                 memory_mb: number(response, &report::MEMORY_MB).unwrap_or(assumed_mb),
                 estimated: false,
                 cold_start: cold_start(response),
+                runs: 1,
+                provisioned: response.contains_key(&report::PROVISIONED),
             };
         }
         let log = answer.get(LOG_RESULT).and_then(|value| log_tail::read(value.as_bytes()));
@@ -82,6 +84,8 @@ impl Meter {
             memory_mb: report.memory_mb,
             estimated: false,
             cold_start: Some(report.is_cold()),
+            runs: 1,
+            provisioned: false,
         }
     }
 
@@ -138,7 +142,14 @@ mod tests {
         let usage = meter.usage(&reported, &headers(&[]), ms(80), 1769);
         assert_eq!(
             usage,
-            Usage { billed_ms: 12, memory_mb: 512, estimated: false, cold_start: Some(true) }
+            Usage {
+                billed_ms: 12,
+                memory_mb: 512,
+                estimated: false,
+                cold_start: Some(true),
+                runs: 1,
+                provisioned: false,
+            }
         );
         assert!((0..2 * SAMPLE).all(|_| !meter.wants_log()));
         // A function that is deployed without it later is sampled again.
