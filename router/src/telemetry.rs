@@ -74,6 +74,21 @@ metrics! {
         &["route", "service", "lane"],
         "Requests by the lane that they would have had with nothing in the way: what it is planned for; lane none: neither can.",
     );
+    OBJECTIVE_MISSED = counter(
+        "pacer_objective_missed_total",
+        &["route", "service", "objective"],
+        "Requests outside their route's objective: latency (longer than p99 allows) or success (a server error, or an answer that broke off).",
+    );
+    OBJECTIVE_SECONDS = gauge(
+        "pacer_objective_seconds",
+        &["route", "service"],
+        "What 99 of 100 requests of the route are not to exceed, by the policy.",
+    );
+    OBJECTIVE_SUCCESS = gauge(
+        "pacer_objective_success_ratio",
+        &["service"],
+        "Share of requests that are to end without a server error, by the policy.",
+    );
     DECISIONS = counter("pacer_decisions_total", &["lane", "reason"], "Decisions by lane and by what decided; lane none: refused.");
     SPILLS = counter("pacer_spills_total", &["from", "cause"], "Requests that left a lane after it was tried.");
     ENDS = counter("pacer_ends_total", &["end"], "How requests ended.");

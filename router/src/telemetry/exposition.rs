@@ -3,6 +3,7 @@
 //! Nothing is kept between two scrapes. Combinations of labels that never occurred are left out: a policy of 1,000
 //! routes would otherwise answer with 60,000 lines of zeros.
 
+mod objectives;
 mod process;
 
 use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc, time::UNIX_EPOCH};
@@ -67,6 +68,7 @@ pub(crate) fn render(
 ) -> Vec<u8> {
     let mut page = Page::default();
     routes(&mut page, series.list());
+    objectives::add(&mut page, series.list(), &world.policy);
     policy(&mut page, state);
     workers(&mut page, shards);
     lanes(&mut page, world);

@@ -29,13 +29,22 @@ pub(crate) struct RouteCounters {
     pub(crate) lanes: Arc<Lanes>,
     /// Service times as learned from, by size.
     pub(crate) profiles: Arc<[Histogram<Counter>]>,
+    /// What takes longer misses the objective of the route, in microseconds; the largest number without one. It stands here,
+    /// so that each finished request costs one comparison.
+    pub(crate) late_beyond_us: u32,
 }
 
 impl RouteCounters {
     fn new(lanes: Arc<Lanes>, route: Option<&Route>) -> Self {
         let profiles = (0..route.map_or(0, sizes)).map(|_| Histogram::default()).collect();
-        Self { lanes, profiles }
+        Self { lanes, profiles, late_beyond_us: late_beyond_us(route) }
     }
+}
+
+/// Returns what a request of `route` may take, in microseconds.
+fn late_beyond_us(route: Option<&Route>) -> u32 {
+    let p99 = route.and_then(|route| route.objective.p99);
+    p99.map_or(u32::MAX, |p99| u32::try_from(p99.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// One worker's counters of the routes of one policy.
@@ -94,7 +103,10 @@ impl Series {
                 let name = (&*route.name, &*policy.service(route.service).name);
                 let lanes = known.get(&name).map(|series| series.workers[worker].clone());
                 match followed {
-                    Some(id) => old.of(Some(*id)).clone(),
+                    Some(id) => RouteCounters {
+                        late_beyond_us: late_beyond_us(Some(route)),
+                        ..old.of(Some(*id)).clone()
+                    },
                     None => RouteCounters::new(lanes.unwrap_or_default(), Some(route)),
                 }
             });
@@ -182,6 +194,29 @@ mod tests {
         // A request of the old world ends after the reload: it is counted all the same.
         count(&world, "/render");
         assert_eq!(seen(&next, "/render"), (2, 2));
+    }
+
+    #[test]
+    fn what_is_late_is_judged_by_the_policy_that_the_request_came_under() {
+        let promise = |p99: &str| {
+            let film = "  film:\n    objective: { p99: 10ms }\n";
+            fixture::POLICY.replace("  film:\n", &film.replace("10ms", p99))
+        };
+        let late = |world: &World| {
+            let counters = world.counters[0].of(Some(fixture::route(&world.policy, "/render")));
+            counters.lanes[1].late.get()
+        };
+        // Each takes 5 ms and 2 ms of overhead.
+        let world = fixture::world(&fixture::policy(&promise("7ms")));
+        count(&world, "/render");
+        assert_eq!(late(&world), 0, "the bound itself is kept");
+        let next = follow(&world, &promise("6ms"));
+        count(&next, "/render");
+        count(&world, "/render");
+        assert_eq!((late(&next), late(&world)), (1, 1), "one counter, two bounds");
+        let without = follow(&next, fixture::POLICY);
+        count(&without, "/render");
+        assert_eq!(late(&without), 1);
     }
 
     #[test]

@@ -93,6 +93,10 @@ pub(crate) struct RouteLane {
     pub(crate) runs: Counter,
     /// See `runs`.
     pub(crate) run_us: Counter,
+    /// Requests that took longer than the objective of their route allows.
+    pub(crate) late: Counter,
+    /// Requests that a server error ended, before or within their answer.
+    pub(crate) failed: Counter,
 }
 
 /// What requests of one class used of one lane: integers, from which bills are made.
@@ -234,6 +238,12 @@ impl Shard {
         let counters = &route.lanes[lane_index(outcome.lane)];
         counters.status[usize::from(outcome.status / 100).min(5)].add(1);
         counters.latency.observe(outcome.total_us);
+        if route.late_beyond_us < outcome.total_us {
+            counters.late.add(1);
+        }
+        if has_failed(outcome) {
+            counters.failed.add(1);
+        }
         counters.bytes_in.add(outcome.bytes_in);
         counters.bytes_out.add(outcome.bytes_out);
         if let Some(decision) = &outcome.decision {
@@ -265,6 +275,17 @@ impl Shard {
             counters.run_us.add(u64::from(outcome.service_us));
         }
     }
+}
+
+/// Tells whether the client was promised more than it got: an error from 500 on, or an answer that broke off. A client that
+/// went away, or was too slow itself (408), had nothing broken.
+const fn has_failed(outcome: &Outcome) -> bool {
+    500 <= outcome.status
+        || match outcome.end {
+            End::LaneFailed => true,
+            End::TimedOut => outcome.status != 408,
+            End::Complete | End::Refused | End::Unavailable | End::ClientGone => false,
+        }
 }
 
 /// Tells whether a timeout ended the run. What it took is not known, but it was at least this: leaving such runs out would

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use policies::decide::Lane;
-use predictor::outcome::{End, Spill};
+use predictor::outcome::{End, Outcome, Spill};
 
 use super::*;
 use crate::{control::act::Deed, fixture};
@@ -166,6 +166,44 @@ fn what_never_happened_takes_no_line() {
     let page = parse(&page(&world, &shards));
     assert!(!page.keys().any(|series| series.contains("/reports/")), "{page:#?}");
     assert!(!page.keys().any(|series| series.contains("code=\"5xx\"")), "{page:#?}");
+}
+
+#[test]
+fn what_is_promised_is_told_and_each_miss_of_it_counted() {
+    let objective = "  film:\n    objective: { p99: 25ms, success: 99.5% }\n";
+    let policy = fixture::policy(&fixture::POLICY.replace("  film:\n", objective));
+    let world = fixture::world(&policy);
+    let shards = vec![fixture::shard(0), fixture::shard(1)];
+    let route = fixture::route(&policy, "/thumb");
+    let count = |worker: usize, us: u32, status: u16, end: End| {
+        let outcome = fixture::outcome(&world, route, Lane::Container, us);
+        shards[worker].count(&Outcome { status, end, ..outcome }, &world);
+    };
+    // With 2 ms of overhead each: the bound itself is kept.
+    count(0, 23_000, 200, End::Complete);
+    count(1, 23_001, 200, End::Complete);
+    count(0, 1_000, 404, End::Complete);
+    count(1, 1_000, 503, End::Unavailable);
+    count(0, 1_000, 200, End::LaneFailed);
+    count(1, 40_000, 504, End::TimedOut);
+    count(0, 1_000, 408, End::TimedOut);
+    count(1, 40_000, 0, End::ClientGone);
+    let page = parse(&page(&world, &shards));
+    let at = |metric: &str, path: &str, more: &str| {
+        let name = &world.policy.route(fixture::route(&world.policy, path)).name;
+        let labels = format!("{{route=\"{name}\",service=\"film\"{more}}}");
+        page.get(&format!("{metric}{labels}")).copied()
+    };
+    let missed = |path: &str, which: &str| {
+        at("pacer_objective_missed_total", path, &format!(",objective=\"{which}\""))
+    };
+    assert_eq!(missed("/thumb", "latency"), Some(3.0), "{page:#?}");
+    assert_eq!(missed("/thumb", "success"), Some(3.0), "{page:#?}");
+    assert_eq!(missed("/render", "success"), Some(0.0), "what is promised has its zero");
+    assert_eq!(at("pacer_objective_seconds", "/thumb", ""), Some(0.025));
+    assert_eq!(page.get("pacer_objective_success_ratio{service=\"film\"}"), Some(&0.995));
+    let of_report = |series: &&String| series.contains("objective") && series.contains("report");
+    assert_eq!(page.keys().find(of_report), None, "where nothing is promised, nothing is missed");
 }
 
 #[test]
