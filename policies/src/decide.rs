@@ -20,7 +20,7 @@ pub use self::{
 use crate::policy::{Route, Service};
 
 /// What a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Short, light, stateless: Lambda is its home.
     Sprinter,
@@ -50,7 +50,7 @@ impl Class {
 }
 
 /// Where a request runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// AWS Lambda.
     Lambda,

@@ -21,13 +21,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(crate) use self::views::{BeliefView, FREE, duration, lanes};
-use crate::control::Shared;
+use crate::{control::Shared, ledger::csv};
 
 /// What the admin API reads.
 pub(crate) type AdminState = Arc<Shared>;
 
 /// Decisions shown when `limit` is not given.
 const DECISIONS: usize = 50;
+
+/// Days that `/ledger` tells of when `days` is not given.
+const LEDGER_DAYS: usize = 7;
 
 /// What `GET /` answers.
 const INDEX: &str = "\
@@ -38,6 +41,8 @@ pacer admin API; everything here only reads
 /routes            routes in the order in which they win, and what is believed of each
 /decisions?limit=50  the last requests, newest first, and why each went where it went
 /policy            the policy in force
+/ledger?days=7     what was used and what it cost, by day, service and route; and what it would have cost otherwise
+/ledger.csv        the same as a table, a line for each part; ?from=2026-11-01&until=2026-11-30
 ";
 
 /// Serves the admin API on `listener`, until it is dropped.
@@ -71,6 +76,8 @@ fn router(state: AdminState) -> Router {
             }),
         )
         .route("/decisions", get(decisions))
+        .route("/ledger", get(ledger))
+        .route("/ledger.csv", get(ledger_csv))
         .fallback(async |uri: Uri| {
             let detail = format!("nothing is served at `{}`; see /", uri.path());
             problem(StatusCode::NOT_FOUND, &detail)
@@ -102,6 +109,68 @@ async fn decisions(
         }
     };
     pretty(&views::decisions(&shared, limit))
+}
+
+/// Parameters of `/ledger`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Days {
+    days: Option<usize>,
+}
+
+async fn ledger(
+    State(shared): State<AdminState>,
+    query: Result<Query<Days>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(Days { days })) => {
+            pretty(&views::ledger::ledger(&shared.ledger(), days.unwrap_or(LEDGER_DAYS)))
+        }
+        Err(error) => {
+            let detail = format!("{}; write /ledger?days=7", error.body_text());
+            problem(StatusCode::BAD_REQUEST, &detail)
+        }
+    }
+}
+
+/// Parameters of `/ledger.csv`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    from: Option<String>,
+    until: Option<String>,
+}
+
+async fn ledger_csv(
+    State(shared): State<AdminState>,
+    query: Result<Query<Span>, QueryRejection>,
+) -> Response {
+    const HOW: &str = "write /ledger.csv?from=2026-11-01&until=2026-11-30";
+    let Query(Span { from, until }) = match query {
+        Ok(span) => span,
+        Err(error) => {
+            return problem(StatusCode::BAD_REQUEST, &format!("{}; {HOW}", error.body_text()));
+        }
+    };
+    // Dates sort as their text does; one that is none would compare with anything.
+    let is_date = |text: &String| {
+        let shape = |(at, byte): (usize, u8)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        };
+        text.len() == 10 && text.bytes().enumerate().all(shape)
+    };
+    if let Some(odd) = [&from, &until].into_iter().flatten().find(|text| !is_date(text)) {
+        return problem(StatusCode::BAD_REQUEST, &format!("`{odd}` is no date; {HOW}"));
+    }
+    let ledger = shared.ledger();
+    let days = ledger.days().filter(|(day, _)| {
+        let date = csv::date(*day);
+        from.as_ref().is_none_or(|from| *from <= date)
+            && until.as_ref().is_none_or(|until| date <= *until)
+    });
+    let table = csv::write(days, ledger.book());
+    ([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], table).into_response()
 }
 
 /// Answers with JSON laid out for people: these answers are small, and read in terminals.

@@ -12,6 +12,7 @@ mod explain;
 mod forecast;
 mod iam;
 mod input;
+mod ledger;
 mod replay;
 mod serve;
 mod status;
@@ -47,6 +48,8 @@ enum Command {
     Explain(explain::Args),
     /// Tell how a running gateway is.
     Status(status::Args),
+    /// Tell what a running gateway has cost, and what it saved.
+    Ledger(ledger::Args),
     /// Print the permissions that Pacer needs on AWS.
     Iam(iam::Args),
     /// Tell what recorded load would have cost, and how fast it would have been.
@@ -83,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Iam(args) => iam::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Forecast(args) => forecast::run(&args),

@@ -70,6 +70,7 @@ use crate::{
     files::{Reading, Stamp},
     history::History,
     lane::next_key,
+    ledger,
     telemetry::shard::Shard,
     world::{Beliefs, Endpoints, World},
 };
@@ -81,6 +82,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two rounds of learning. Beliefs move by minutes; a second keeps `pacer explain` and the demo lively at
 /// the price of adding up 84 counters a profile and worker.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
+
+/// Time between two looks at what was used: what the books lose when the gateway is killed.
+const BOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The control loop and what it owns.
 pub(crate) struct Control {
@@ -100,6 +104,8 @@ pub(crate) struct Control {
     learner: Learner,
     learned: Instant,
     capacity: Capacity,
+    /// When usage was last booked.
+    booked: Instant,
     /// What this gateway was asked in a step that is not planned for yet, and since when others are waited for.
     looked: Option<(Look, Instant)>,
     actuators: Actuators,
@@ -154,7 +160,7 @@ impl Control {
     ) -> Self {
         let First { world: first, credentials } = first;
         let now = Instant::now();
-        let shared = Shared::new(publish.subscribe(), shards, follower.in_force());
+        let shared = Shared::new(publish.subscribe(), shards, follower.in_force(), clock);
         let shared = Arc::new(shared);
         let functions = Functions::new(&policy, now);
         shared.stats().tell_functions(functions.states());
@@ -175,6 +181,7 @@ impl Control {
             learner: Learner::new(&policy),
             learned: now,
             capacity: Capacity::new(&policy, clock),
+            booked: now,
             looked: None,
             actuators: Actuators::default(),
             warmers: Warmers::default(),
@@ -254,6 +261,7 @@ impl Control {
         self.act(now);
         self.history.flush(now);
         self.shared.look(now);
+        self.book(now, clock);
         self.shared.stats().tell_gateways(self.gateways.state(now, clock));
         self.shared.stats().tell(self.fleets.values(), &self.keys);
         self.shared.stats().tell_history(self.history.health());
@@ -348,6 +356,33 @@ impl Control {
         endpoints
     }
 
+    /// Books what was used, once a second.
+    fn book(&mut self, now: Instant, clock: SystemTime) {
+        if now.duration_since(self.booked) < BOOK_EVERY {
+            return;
+        }
+        self.booked = now;
+        let leads = self.gateways.lease().holds(now, clock);
+        let functions = self.shared.stats().functions();
+        let mut ledger = self.shared.ledger();
+        for (service, lives) in self.clusters.take_lives() {
+            ledger.tasks(&service, lives);
+        }
+        let series = self.shared.series();
+        let view =
+            ledger::View { world: &self.world, series: &series, functions: &functions, leads };
+        ledger.look(&view, clock);
+    }
+
+    /// Books a round of warm-up invokes.
+    fn book_warmed(&self, warmed: &Warmed, clock: SystemTime) {
+        let service = self.policy.services.iter().find(|service| service.name == warmed.service);
+        let Some(lambda) = service.and_then(|service| service.lambda.as_ref()) else { return };
+        if let Some(used) = warmed.used(lambda) {
+            self.shared.ledger().warmed(&warmed.service, lambda.arch, used, clock);
+        }
+    }
+
     /// Takes in what a job found. Returns whether the next tick should come at once: there is something to act on.
     fn hear(&mut self, report: Result<Report, tokio::task::JoinError>) -> bool {
         let now = Instant::now();
@@ -367,7 +402,7 @@ impl Control {
                 }
             }
             Ok(Report::Polled(polled)) => {
-                for name in self.clusters.polled(&polled, self.fleets.values_mut(), now) {
+                for name in self.clusters.polled(polled, self.fleets.values_mut(), now) {
                     self.shared.stats().count_discovery_error(&name);
                 }
                 return true;
@@ -402,6 +437,7 @@ impl Control {
                 return true;
             }
             Ok(Report::Warmed(warmed)) => {
+                self.book_warmed(&warmed, SystemTime::now());
                 if warmed.changed_function() {
                     self.functions.hasten(now);
                 }

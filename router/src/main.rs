@@ -14,6 +14,7 @@ mod files;
 mod fixture;
 mod history;
 mod lane;
+mod ledger;
 mod proxy;
 mod serve;
 mod socket;

@@ -130,6 +130,27 @@ metrics! {
         "Time that Lambda bills times memory; 1 GB is 1024 MB, as AWS bills it.",
     );
     LAMBDA_COLD_STARTS = counter("pacer_lambda_cold_starts_total", &["route"], "Requests that started a new environment.");
+    COST = counter(
+        "pacer_cost_dollars_total",
+        &["service", "lane", "part"],
+        "Dollars at list price: of Lambda requests, duration, restore, cache, provisioned, streaming and warm; of containers busy and idle.",
+    );
+    ROUTE_COST = counter(
+        "pacer_route_cost_dollars_total",
+        &["route", "lane"],
+        "Dollars at list price of a route's requests: its invocations, or the part of tasks that they used.",
+    );
+    COUNTERFACTUAL_COST = counter(
+        "pacer_counterfactual_cost_dollars_total",
+        &["service", "as"],
+        "Dollars that the same requests would have cost, simulated: all-lambda, target-tracking or last-value.",
+    );
+    OWN_COST = counter("pacer_own_cost_dollars_total", &[], "Dollars at list price that this gateway costs, taken for a task of a quarter vCPU.");
+    COST_ESTIMATED = gauge(
+        "pacer_cost_estimated_ratio",
+        &["service"],
+        "Share of the time that Lambda billed since the start which was estimated here, for want of a report.",
+    );
     TASKS = gauge("pacer_tasks", &["service", "state"], "Tasks known: unproven, ready or draining.");
     SLOTS = gauge("pacer_slots", &["service"], "Requests that the ready tasks can serve at once.");
     SLOTS_BUSY = gauge("pacer_slots_busy", &["service"], "Slots taken, in tasks of any state.");

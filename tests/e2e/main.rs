@@ -24,6 +24,7 @@ mod lambda_hostile;
 mod lambda_state;
 mod lambda_streams;
 mod learning;
+mod ledger;
 mod local_lambda;
 mod observation;
 mod policies_cli;

@@ -76,8 +76,11 @@ impl Environment {
     /// Adds what `visit` cost until now to the headers of its answer.
     pub(crate) fn report(&self, visit: &Visit, headers: &mut HeaderMap) {
         self.report_start(visit, headers);
-        let billed = visit.received.elapsed() + visit.init.unwrap_or_default();
+        let took = visit.received.elapsed();
+        let billed = took + visit.init.unwrap_or_default();
         headers.insert(report::BILLED_MS, HeaderValue::from(milliseconds_up(billed)));
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        headers.insert(report::DURATION_US, HeaderValue::from(took_us));
     }
 
     /// Adds what is known when an answer begins: all but the billed time, which is known when it has ended, and a stream

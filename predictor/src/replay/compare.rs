@@ -100,7 +100,8 @@ pub struct ServiceRun {
 /// Tasks that Pacer itself runs on, the smallest that Fargate sells: one for every 5,000 requests a second at the peak, and two
 /// at least, in two zones. A quarter of a vCPU serves some 15,000 a second (tests/bench/proxy.py), a third of which is
 /// planned for; of 512 MiB it takes 13 when idle and 13 KiB a connection.
-const OWN_TASK: TaskSize = TaskSize { arch: Arch::Arm64, cpu_units: 256, memory_mib: 512 };
+pub const OWN_TASK: TaskSize = TaskSize { arch: Arch::Arm64, cpu_units: 256, memory_mib: 512 };
+/// See [`OWN_TASK`].
 const OWN_REQUESTS_PER_TASK: f64 = 5_000.0;
 
 const MINUTE_US: u64 = 60_000_000;

@@ -11,6 +11,10 @@ pub const PREFIX: &str = "x-pacer-";
 /// Duration of this invoke in whole milliseconds, rounded up; includes the start if it was cold.
 pub const BILLED_MS: HeaderName = HeaderName::from_static("x-pacer-billed-ms");
 
+/// The part of it that began with the event, in microseconds: what it lacks of the bill can be learned to a part of a
+/// millisecond.
+pub const DURATION_US: HeaderName = HeaderName::from_static("x-pacer-duration-us");
+
 /// Memory size of the function, in MiB as Lambda counts it.
 pub const MEMORY_MB: HeaderName = HeaderName::from_static("x-pacer-memory-mb");
 

@@ -30,6 +30,8 @@ const NEVER: [&str; 19] = [
     "x-amzn-oidc-data",
     "x-amzn-request-context",
     "x-pacer-billed-ms",
+    "x-pacer-duration-us",
+    "x-pacer-provisioned",
     "x-pacer-busy",
 ];
 

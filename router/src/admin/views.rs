@@ -3,6 +3,7 @@
 //! Written out by hand and not derived, so that no field of the policy becomes public by accident, and names and units
 //! are those of the policy file and the access log.
 
+pub(super) mod ledger;
 pub(super) mod policy;
 
 use std::{

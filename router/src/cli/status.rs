@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads `http://HOST:PORT`, or `HOST:PORT`.
-fn address(url: &str) -> anyhow::Result<SocketAddr> {
+pub(super) fn address(url: &str) -> anyhow::Result<SocketAddr> {
     let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
     let found = authority.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     found.with_context(|| {
@@ -202,13 +202,18 @@ fn function(lambda: &Value) -> String {
 fn table(services: &[Value]) -> Vec<String> {
     let heads = ["service", "lambda", "tasks", "slots", "last minute"].map(str::to_owned);
     let rows: Vec<[String; 5]> = std::iter::once(heads).chain(services.iter().map(row)).collect();
+    aligned(&rows)
+}
+
+/// Returns a line for each row, columns under each other.
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
-    let widths = [0, 1, 2, 3, 4].map(width);
-    let line = |row: &[String; 5]| {
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, width) in row.iter().zip(&widths) {
             // Writing to a String cannot fail.
             let _ = write!(line, "{cell:width$}  ");
         }

@@ -17,7 +17,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     act::{Deed, Deeds},
-    capacity::PlanState,
+    capacity::{Clock, PlanState},
     credentials::Keys,
     discover::Fleet,
     functions::FunctionState,
@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     history::Health,
+    ledger::Ledger,
     telemetry::{series::Series, shard::Shard},
     world::World,
 };
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     plans: Mutex<Arc<BTreeMap<Arc<str>, PlanState>>>,
     deeds: Mutex<Deeds>,
     looks: Mutex<Looks>,
+    ledger: Mutex<Ledger>,
     started: SystemTime,
 }
 
@@ -74,6 +76,7 @@ impl Shared {
         world: watch::Receiver<Arc<World>>,
         shards: Vec<Arc<Shard>>,
         hash: &str,
+        clock: Clock,
     ) -> Self {
         let first = world.borrow().clone();
         let state = PolicyState {
@@ -95,6 +98,7 @@ impl Shared {
             plans: Mutex::default(),
             deeds: Mutex::default(),
             looks: Mutex::default(),
+            ledger: Mutex::new(Ledger::new(&first.policy, clock)),
             started: SystemTime::now(),
         }
     }
@@ -133,6 +137,11 @@ impl Shared {
     /// Returns what is planned, by service.
     pub(crate) fn plans(&self) -> Arc<BTreeMap<Arc<str>, PlanState>> {
         lock(&self.plans).clone()
+    }
+
+    /// Returns the books.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
     }
 
     /// Returns what was done of late.

@@ -3,6 +3,7 @@
 //! Nothing is kept between two scrapes. Combinations of labels that never occurred are left out: a policy of 1,000
 //! routes would otherwise answer with 60,000 lines of zeros.
 
+mod money;
 mod objectives;
 mod process;
 
@@ -29,6 +30,7 @@ use crate::{
         capacity::PlanState, gateways::GatewaysState,
     },
     lane::{container::TaskState, lambda::LambdaError},
+    ledger::statement::Statement,
     world::World,
 };
 
@@ -52,7 +54,11 @@ async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let world = shared.world();
     let state = shared.policy_state();
     let series = shared.series();
-    let acting = (&*shared.plans(), &shared.deeds());
+    let statement = {
+        let ledger = shared.ledger();
+        Statement::of(ledger.total(), ledger.book())
+    };
+    let acting = (&*shared.plans(), &shared.deeds(), &statement);
     let page = render(&world, shared.shards(), shared.stats(), &series, &state, acting);
     ([(CONTENT_TYPE, TEXT_FORMAT)], page)
 }
@@ -64,7 +70,7 @@ pub(crate) fn render(
     control: &ControlStats,
     series: &Series,
     state: &PolicyState,
-    (planned, deeds): (&BTreeMap<Arc<str>, PlanState>, &Deeds),
+    (planned, deeds, statement): (&BTreeMap<Arc<str>, PlanState>, &Deeds, &Statement),
 ) -> Vec<u8> {
     let mut page = Page::default();
     routes(&mut page, series.list());
@@ -74,6 +80,7 @@ pub(crate) fn render(
     lanes(&mut page, world);
     versions(&mut page, &control.functions());
     plans(&mut page, planned);
+    money::money(&mut page, statement);
     page.one(&super::HISTORY_FAILURES, &[], control.history().failures as f64);
     page.family(&super::ACTIONS, |family| {
         for (service, kind, failed, n) in deeds.counts() {

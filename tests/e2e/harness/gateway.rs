@@ -122,9 +122,14 @@ impl Gateway {
 
     /// Asks the admin API.
     pub(crate) async fn admin(&self, path: &str) -> Value {
-        let answer = Wire::connect(self.admin).await.ask("GET", path, &[], b"").await;
+        let answer = self.admin_answer(path).await;
         assert_eq!(answer.status(), 200, "{answer:?}");
         answer.json()
+    }
+
+    /// Asks the admin API, whatever it answers.
+    pub(crate) async fn admin_answer(&self, path: &str) -> Answer {
+        Wire::connect(self.admin).await.ask("GET", path, &[], b"").await
     }
 
     /// Scrapes the metrics.

@@ -17,7 +17,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use policies::{cost::PriceBook, policy::Mode};
+use policies::{
+    cost::PriceBook,
+    policy::{ColdStart, Lambda, Mode},
+};
 use tokio::time::Instant;
 
 use self::{call::Answer, decide::Order, warmer::Warmer};
@@ -27,6 +30,7 @@ use crate::{
         capacity::{Clock, Environments},
         functions::Functions,
     },
+    ledger::Row,
     world::World,
 };
 
@@ -36,7 +40,7 @@ pub(crate) type WarmCall = Pin<Box<dyn Future<Output = Warmed> + Send>>;
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Warmed {
-    service: Arc<str>,
+    pub(crate) service: Arc<str>,
     done: Done,
 }
 
@@ -47,6 +51,27 @@ enum Done {
 }
 
 impl Warmed {
+    /// Returns what a round of warm-up invokes used, as far as it can be told from outside; `None` when it was none.
+    pub(crate) fn used(&self, lambda: &Lambda) -> Option<Row> {
+        let Done::Round(answers) = &self.done else { return None };
+        let snapshots = lambda.cold_start == ColdStart::SnapStart;
+        let mut used = Row::default();
+        for (answer, took) in answers {
+            let Some(cold) = answer.ran() else { continue };
+            let ms = u64::try_from(took.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+            let mb_ms = ms.saturating_mul(u64::from(lambda.memory_mib));
+            let restored = if cold && snapshots { lambda.memory_mib } else { 0 };
+            used += &Row {
+                runs: 1,
+                mb_ms,
+                estimated_mb_ms: mb_ms,
+                restored_mb: u64::from(restored),
+                ..Row::default()
+            };
+        }
+        Some(used)
+    }
+
     /// Tells whether provisioned concurrency is not what was read of it any more.
     pub(crate) fn changed_function(&self) -> bool {
         matches!(self.done, Done::Ordered(_, Ok(())))

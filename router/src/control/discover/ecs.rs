@@ -30,7 +30,10 @@ use self::{
     queue::{Listen, QueueState},
 };
 use super::Fleet;
-use crate::control::{aws::Aws, pace::Pace};
+use crate::{
+    control::{aws::Aws, pace::Pace},
+    ledger::held::Life,
+};
 
 /// Calls of ECS that may be made at once, and each second after that: half of what ECS allows an account in a region for reading
 /// tasks (ECS API reference, "Request throttling": "Cluster resource read", 100 and 20 a second), so that other callers
@@ -57,9 +60,14 @@ const STOPPED_MAX: usize = 5000;
 /// All clusters that the policy's services run in, and the queues that tell of them.
 #[derive(Debug, Default)]
 pub(crate) struct Clusters {
-    clusters: BTreeMap<Arc<str>, Cluster>,
+    followed: BTreeMap<Arc<str>, Cluster>,
     queues: BTreeMap<Queue, QueueState>,
+    /// What polls told of tasks since it was last asked for.
+    lives: Lives,
 }
+
+/// For how long tasks are paid for, by the policy's services.
+pub(crate) type Lives = Vec<(Arc<str>, Vec<Life>)>;
 
 /// One cluster's poller.
 #[derive(Debug)]
@@ -70,6 +78,8 @@ struct Cluster {
     polled: Option<Instant>,
     /// Tasks that an event called stopped, and when.
     stopped: HashMap<Arc<str>, Instant>,
+    /// Tasks that are not known to have stopped, by ARN, each with its service.
+    unended: BTreeMap<String, Arc<str>>,
 }
 
 impl Clusters {
@@ -86,16 +96,16 @@ impl Clusters {
                 wanted.entry(cluster.clone()).or_default().insert(service.clone());
             }
         }
-        self.clusters.retain(|cluster, _| wanted.contains_key(cluster));
+        self.followed.retain(|cluster, _| wanted.contains_key(cluster));
         let mut polls = Vec::new();
         for (name, services) in wanted {
-            let cluster = self.clusters.entry(name.clone()).or_insert_with(|| Cluster::new(now));
+            let cluster = self.followed.entry(name.clone()).or_insert_with(|| Cluster::new(now));
             if !services.is_subset(&cluster.services) {
                 cluster.pace.hasten(now);
             }
             if cluster.pace.is_due(now) {
                 cluster.services.clone_from(&services);
-                polls.push(Poll::new(aws, name, services));
+                polls.push(Poll::new(aws, name, services, cluster.unended.clone()));
             }
         }
         polls
@@ -106,13 +116,13 @@ impl Clusters {
     /// Returns the names of those whose tasks could not be listed.
     pub(crate) fn polled<'a>(
         &mut self,
-        polled: &Polled,
+        polled: Polled,
         fleets: impl Iterator<Item = &'a mut Fleet>,
         now: Instant,
     ) -> Vec<Arc<str>> {
         let mut failed = Vec::new();
         // Nobody wants to know of a cluster that another policy has dropped meanwhile.
-        let Some(cluster) = self.clusters.get_mut(&polled.cluster) else { return failed };
+        let Some(cluster) = self.followed.get_mut(&polled.cluster) else { return failed };
         cluster.polled = Some(now);
         if polled.broke_off {
             cluster.pace.failed(LIST_EVERY, now);
@@ -120,12 +130,18 @@ impl Clusters {
             let early = cluster.pace.turns() < EARLY_LISTINGS;
             cluster.pace.succeeded(if early { LIST_EARLY } else { LIST_EVERY }, now);
         }
+        if let Some(unended) = polled.unended {
+            cluster.unended = unended;
+        }
         cluster.stopped.retain(|_, at| now.duration_since(*at) < STOPPED_KEPT);
         for fleet in fleets {
             let Discovery::Ecs { cluster: of, service, port, .. } = fleet.discovery() else {
                 continue;
             };
             let (service, port) = (service.clone(), *port);
+            if let Some(lives) = polled.lives.get(&service).filter(|_| *of == polled.cluster) {
+                self.lives.push((fleet.name().clone(), lives.clone()));
+            }
             let Some(seen) = polled.services.get(&service).filter(|_| *of == polled.cluster) else {
                 continue;
             };
@@ -142,6 +158,11 @@ impl Clusters {
             }
         }
         failed
+    }
+
+    /// Returns what polls told of tasks since this was last asked for.
+    pub(crate) fn take_lives(&mut self) -> Lives {
+        std::mem::take(&mut self.lives)
     }
 
     /// Returns what is to be read from the queues of `fleets` now. Each must be reported to [`Clusters::told`].
@@ -196,7 +217,7 @@ impl Clusters {
         let mut gone = BTreeSet::new();
         for event in events {
             let of = |(name, _): &(&Arc<str>, &mut Cluster)| event.is_of_cluster(name);
-            for (name, cluster) in self.clusters.iter_mut().filter(of) {
+            for (name, cluster) in self.followed.iter_mut().filter(of) {
                 let followed = |service: &Arc<str>| event.is_of_service(service);
                 if !cluster.services.iter().any(followed) {
                     continue;
@@ -224,6 +245,7 @@ impl Cluster {
             services: BTreeSet::new(),
             polled: None,
             stopped: HashMap::new(),
+            unended: BTreeMap::new(),
         }
     }
 

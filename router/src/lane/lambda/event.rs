@@ -23,8 +23,9 @@ pub(super) async fn sign(
     function: &Arc<Function>,
     keys: &Arc<SigningKeys>,
 ) -> (Bytes, Signature) {
-    let option = function.state.meter.wants_log().then_some(CallOption::LogTail);
     let (now, peer) = (SystemTime::now(), attempt.peer);
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let option = function.state.meter.wants_log(since).then_some(CallOption::LogTail);
     if body.len() <= OFF_THREAD {
         return make(&outbound.head, body, function, keys, option, now, peer);
     }

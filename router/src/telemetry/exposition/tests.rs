@@ -4,7 +4,11 @@ use policies::decide::Lane;
 use predictor::outcome::{End, Outcome, Spill};
 
 use super::*;
-use crate::{control::act::Deed, fixture};
+use crate::{
+    control::{act::Deed, capacity::Clock},
+    fixture,
+    ledger::{Ledger, View},
+};
 
 /// Reads Prometheus' text format strictly: every sample must belong to a family with HELP and TYPE before it.
 fn parse(page: &[u8]) -> BTreeMap<String, f64> {
@@ -85,7 +89,14 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
         error: None,
     });
     let series = Series::of(world);
-    render(world, shards, &ControlStats::default(), &series, &state, (&plans, &deeds))
+    let mut ledger = Ledger::new(&world.policy, Clock::real());
+    let functions = BTreeMap::new();
+    let view = View { world, series: &series, functions: &functions, leads: true };
+    ledger.look(&view, UNIX_EPOCH);
+    ledger.look(&view, UNIX_EPOCH + Duration::from_mins(1));
+    let statement = Statement::of(ledger.total(), ledger.book());
+    let acting = (&plans, &deeds, &statement);
+    render(world, shards, &ControlStats::default(), &series, &state, acting)
 }
 
 #[test]

@@ -52,6 +52,19 @@ pub(super) enum Answer {
     NotSent(String),
 }
 
+impl Answer {
+    /// Tells whether it ran, and so is billed, and whether an environment was started for it, as far as that is known.
+    pub(super) fn ran(&self) -> Option<bool> {
+        match self {
+            Self::Warm { cold } => Some(*cold),
+            Self::Foreign => Some(false),
+            // Whatever failed may have started one.
+            Self::Broken(_) | Self::Failed(_) => Some(true),
+            Self::Throttled(_) | Self::NotSent(_) => None,
+        }
+    }
+}
+
 /// Changes provisioned concurrency.
 pub(super) async fn provision(
     allowed: &Allowed,

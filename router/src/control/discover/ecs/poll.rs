@@ -12,9 +12,12 @@ use super::{
     super::Found,
     task::{self, Seen},
 };
-use crate::control::{
-    aws::{Aws, reason},
-    rate::Rate,
+use crate::{
+    control::{
+        aws::{Aws, reason},
+        rate::Rate,
+    },
+    ledger::held::Life,
 };
 
 /// Tasks that one DescribeTasks takes (ECS API reference, DescribeTasks, `tasks`: up to 100).
@@ -47,6 +50,8 @@ pub(crate) struct Poll {
     rate: Arc<Rate>,
     cluster: Arc<str>,
     services: BTreeSet<Arc<str>>,
+    /// Tasks that were not known to have stopped, each with its service: they are asked for even when they are listed no more.
+    unended: BTreeMap<String, Arc<str>>,
 }
 
 /// What a poll found.
@@ -55,8 +60,19 @@ pub(crate) struct Polled {
     pub(super) cluster: Arc<str>,
     /// The tasks of each service, or why they are not known.
     pub(super) services: BTreeMap<Arc<str>, Result<Vec<Seen>, String>>,
+    /// For how long the tasks of each service are paid for: those that are listed, and those that were.
+    pub(super) lives: BTreeMap<Arc<str>, Vec<Life>>,
+    /// The tasks that have not stopped, each with its service; `None` when not all is known.
+    pub(super) unended: Option<BTreeMap<String, Arc<str>>>,
     /// ECS could not be asked to the end: not reached, down, or throttling.
     pub(super) broke_off: bool,
+}
+
+/// What DescribeTasks said, by the task's ARN.
+#[derive(Default)]
+struct Described {
+    seen: BTreeMap<String, Option<Seen>>,
+    lives: BTreeMap<String, Life>,
 }
 
 /// A call that failed.
@@ -67,8 +83,14 @@ struct Failure {
 }
 
 impl Poll {
-    pub(super) fn new(aws: &Aws, cluster: Arc<str>, services: BTreeSet<Arc<str>>) -> Self {
-        Self { client: aws.ecs().clone(), rate: aws.ecs_rate().clone(), cluster, services }
+    pub(super) fn new(
+        aws: &Aws,
+        cluster: Arc<str>,
+        services: BTreeSet<Arc<str>>,
+        unended: BTreeMap<String, Arc<str>>,
+    ) -> Self {
+        let (client, rate) = (aws.ecs().clone(), aws.ecs_rate().clone());
+        Self { client, rate, cluster, services, unended }
     }
 
     /// Makes it. A service that is missing or forbidden does not hide the others; anything worse ends the poll.
@@ -96,8 +118,21 @@ impl Poll {
             None => self.describe(&listed).await,
         };
         let broke_off = described.as_ref().is_err_and(|failure| failure.breaks_off);
+        let (mut lives, mut unended) = (BTreeMap::new(), None);
         match described {
-            Ok(mut seen) => {
+            Ok(Described { mut seen, lives: of_tasks }) => {
+                let mut service_of = self.unended;
+                for (service, arns) in &listed {
+                    service_of.extend(arns.iter().map(|arn| (arn.clone(), service.clone())));
+                }
+                // Of one that ECS has forgotten nothing more will be said.
+                service_of.retain(|arn, service| {
+                    let Some(life) = of_tasks.get(arn) else { return false };
+                    let of_service: &mut Vec<_> = lives.entry(service.clone()).or_default();
+                    of_service.push(life.clone());
+                    life.until.is_none()
+                });
+                unended = Some(service_of);
                 for (service, arns) in listed {
                     let of_it = arns.iter().filter_map(|arn| seen.remove(arn.as_str())).flatten();
                     services.insert(service, Ok(of_it.collect()));
@@ -109,7 +144,7 @@ impl Poll {
                 }
             }
         }
-        Polled { cluster: self.cluster, services, broke_off }
+        Polled { cluster: self.cluster, services, lives, unended, broke_off }
     }
 
     /// Returns the ARNs of a service's tasks that are meant to run.
@@ -143,9 +178,10 @@ impl Poll {
     async fn describe(
         &self,
         listed: &BTreeMap<Arc<str>, Vec<String>>,
-    ) -> Result<BTreeMap<String, Option<Seen>>, Failure> {
-        let mut seen = BTreeMap::new();
-        let all: Vec<&String> = listed.values().flatten().collect();
+    ) -> Result<Described, Failure> {
+        let mut found = Described::default();
+        let all: BTreeSet<&String> = listed.values().flatten().chain(self.unended.keys()).collect();
+        let all: Vec<&String> = all.into_iter().collect();
         for arns in all.chunks(DESCRIBE_MAX) {
             self.rate.turn().await;
             let arns = arns.iter().map(|arn| (*arn).clone()).collect();
@@ -154,10 +190,12 @@ impl Poll {
             let described =
                 described.map_err(|error| Failure::of("DescribeTasks", &self.cluster, &error))?;
             for task in described.tasks() {
-                seen.insert(task.task_arn().unwrap_or_default().to_owned(), task::seen(task));
+                let arn = task.task_arn().unwrap_or_default();
+                found.seen.insert(arn.to_owned(), task::seen(task));
+                found.lives.insert(arn.to_owned(), task::life(task));
             }
         }
-        Ok(seen)
+        Ok(found)
     }
 }
 
@@ -168,7 +206,7 @@ pub(in super::super) async fn list(
     service: Arc<str>,
     port: u16,
 ) -> Result<Vec<Found>, String> {
-    let polled = Poll::new(&aws, cluster, [service.clone()].into()).run().await;
+    let polled = Poll::new(&aws, cluster, [service.clone()].into(), BTreeMap::new()).run().await;
     let seen = polled.services.into_values().next().unwrap_or_else(|| Ok(Vec::new()))?;
     task::found(seen.iter(), port)
 }

@@ -11,9 +11,12 @@ use std::{
     time::SystemTime,
 };
 
+use policies::policy::Arch;
+
 use aws_sdk_ecs::types::{Attachment, Container, HealthStatus, Task};
 
 use super::super::{Found, Placed};
+use crate::ledger::held::Life;
 
 const RUNNING: &str = "RUNNING";
 /// The capacity provider whose tasks AWS may take back with two minutes' notice.
@@ -60,6 +63,30 @@ pub(super) fn seen(task: &Task) -> Option<Seen> {
             spot: task.capacity_provider_name() == Some(SPOT),
         },
     })
+}
+
+/// Returns for how long a task is paid for, and of what size.
+pub(super) fn life(task: &Task) -> Life {
+    let arn = task.task_arn().unwrap_or_default();
+    let time = |at: Option<&aws_sdk_ecs::primitives::DateTime>| {
+        at.and_then(|at| SystemTime::try_from(*at).ok())
+    };
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    let arch =
+        task.attributes().iter().find(|attribute| attribute.name() == "ecs.cpu-architecture");
+    Life {
+        name: arn.rsplit('/').next().unwrap_or(arn).into(),
+        // On EC2 nothing is billed by the task; there it counts from its start.
+        from: time(task.pull_started_at()).or_else(|| time(task.started_at())),
+        until: time(task.stopped_at()),
+        spot: task.capacity_provider_name() == Some(SPOT),
+        size: number(task.cpu()).zip(number(task.memory())),
+        arch: arch.and_then(|attribute| match attribute.value() {
+            Some("x86_64") => Some(Arch::X86_64),
+            Some("arm64") => Some(Arch::Arm64),
+            _ => None,
+        }),
+    }
 }
 
 /// Returns the tasks with the address of their container port `port`. One odd task among good ones is passed over.

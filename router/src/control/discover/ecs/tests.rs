@@ -51,8 +51,9 @@ impl World {
     ) -> Vec<Arc<str>> {
         let film = film.iter().map(|name| task::tests::seen_at(name)).collect();
         let services = [("film".into(), Ok(film)), ("report".into(), report)].into();
-        let polled = Polled { cluster: "prod".into(), services, broke_off };
-        self.clusters.polled(&polled, self.fleets.iter_mut(), self.now)
+        let (lives, unended) = (BTreeMap::new(), None);
+        let polled = Polled { cluster: "prod".into(), services, lives, unended, broke_off };
+        self.clusters.polled(polled, self.fleets.iter_mut(), self.now)
     }
 
     fn told(&mut self, told: Result<Vec<Event>, String>, after: Duration) {
