@@ -6,6 +6,7 @@
 //! slow answer does not hold up the rest. [`Control::tick`] is the whole story, top to bottom.
 
 pub(crate) mod act;
+mod asked;
 pub(crate) mod aws;
 pub(crate) mod capacity;
 pub(crate) mod credentials;

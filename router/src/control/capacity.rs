@@ -24,12 +24,11 @@ use predictor::plan::{Event, Shape};
 
 pub(crate) use self::{
     clock::{Clock, STEP_S},
-    demand::Step,
     service::{Environments, PlanState},
     shape::{KEEP_ALIVE, WARM_UP_BILLED},
 };
 use self::{demand::Demand, service::Planned};
-use super::{act::Wish, discover::Fleet, starts::Starts};
+use super::{act::Wish, asked::Services, discover::Fleet, starts::Starts};
 use crate::{history::Loaded, world::World};
 
 /// How long requests are taken to run before any was asked: the policy's own prior, unless it says otherwise.
@@ -41,7 +40,7 @@ pub(crate) struct Look {
     /// When the step ended, in seconds of the plans' clock since 1970.
     pub(crate) end_s: u64,
     /// By service, for those that are planned for.
-    pub(crate) asked: BTreeMap<Arc<str>, Step>,
+    pub(crate) asked: Services,
 }
 
 impl Look {

@@ -29,13 +29,6 @@ use policies::policy::{self, Policy};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub(crate) use self::{
-    beat::{Asked, Services},
-    division::Division,
-    group::{GatewaysState, Group},
-    lease::Lease,
-    table::{Done, Leave, Round},
-};
 use self::{
     beat::{Beat, Load, STEPS},
     division::Agreement,
@@ -43,8 +36,15 @@ use self::{
     members::Members,
     table::Table,
 };
+pub(crate) use self::{
+    division::Division,
+    group::{GatewaysState, Group},
+    lease::Lease,
+    table::{Done, Leave, Round},
+};
 use super::{
     act::Names,
+    asked::Services,
     aws::Aws,
     pace::{Pace, random},
 };

@@ -1,9 +1,6 @@
 //! The control loop's part in planning: what was asked is told, kept and learned, and what was planned is had.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use policies::policy::State;
 use tokio::time::Instant;
@@ -12,7 +9,7 @@ use tracing::{info, warn};
 use super::{
     Control, Report,
     act::{Allowed, Circumstances, Names, warm::Surroundings},
-    capacity::{Look, STEP_S, Step},
+    capacity::{Look, STEP_S},
 };
 use crate::history::{self, History, Loaded, Loading};
 
@@ -58,8 +55,7 @@ impl Control {
             if let Some((late, _)) = self.looked.take() {
                 self.plan_for(late);
             }
-            let told = |(name, step): (&Arc<str>, &Step)| (name.clone(), step.told());
-            self.gateways.tell(look.number(), look.asked.iter().map(told).collect(), now);
+            self.gateways.tell(look.number(), look.asked.clone(), now);
             self.looked = Some((look, now));
         }
         let Some((look, since)) = &self.looked else { return };
@@ -76,7 +72,7 @@ impl Control {
     pub(super) fn plan_for(&mut self, mut look: Look) {
         let group = self.gateways.group();
         if let Some((all, _)) = group.asked_so_far(look.number()) {
-            look.asked = all.iter().map(|(name, told)| (name.clone(), Step::of(*told))).collect();
+            look.asked = all.clone();
         }
         // A bucket is everybody's, and each knows the sum: one keeps it.
         let keeps = group.leader || !matches!(self.policy.state, Some(State::S3 { .. }));

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use policies::policy::{Policy, RouteId, ServiceId};
 
 use crate::{
-    control::gateways::Asked,
+    control::asked::{OnLambda, Step},
     lane::lambda::Function,
     telemetry::{series::Table, shard::RouteLane},
 };
@@ -19,68 +19,6 @@ const KEEP: f64 = 0.988_5;
 
 /// Runs that make a mean one.
 const ENOUGH: f64 = 20.0;
-
-/// What was asked in a step.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Step {
-    /// Requests of its containers.
-    pub(crate) asked: u64,
-    /// How long those take in all, in microseconds.
-    pub(crate) service_us: u64,
-    /// What was asked of Lambda.
-    pub(crate) lambda: OnLambda,
-}
-
-/// What was asked of Lambda in a step.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct OnLambda {
-    /// Requests that began there.
-    pub(crate) asked: u64,
-    /// How long those take in all, in microseconds.
-    pub(crate) service_us: u64,
-    /// Most at once.
-    pub(crate) most: u32,
-}
-
-impl Step {
-    /// Returns it as other gateways are told.
-    pub(crate) fn told(self) -> Asked {
-        let OnLambda { asked, service_us, most } = self.lambda;
-        Asked {
-            requests: self.asked,
-            service_us: self.service_us,
-            on_lambda: asked,
-            on_lambda_us: service_us,
-            most_on_lambda: most,
-        }
-    }
-
-    /// Returns what was told.
-    pub(crate) fn of(told: Asked) -> Self {
-        let lambda = OnLambda {
-            asked: told.on_lambda,
-            service_us: told.on_lambda_us,
-            most: told.most_on_lambda,
-        };
-        Self { asked: told.requests, service_us: told.service_us, lambda }
-    }
-
-    /// Returns the average of `steps` that this was asked in.
-    pub(super) fn one_of(self, steps: u64) -> Self {
-        let lambda = OnLambda {
-            asked: self.lambda.asked.div_ceil(steps),
-            service_us: self.lambda.service_us.div_ceil(steps),
-            most: self.lambda.most,
-        };
-        let (asked, service_us) = (self.asked.div_ceil(steps), self.service_us.div_ceil(steps));
-        Self { asked, service_us, lambda }
-    }
-
-    /// Returns how long one takes on average; `None` when nothing was asked.
-    pub(crate) fn mean_us(self) -> Option<f64> {
-        (0 < self.asked).then(|| self.service_us as f64 / self.asked as f64)
-    }
-}
 
 /// What one service's containers are asked.
 #[derive(Debug, Clone, Default)]

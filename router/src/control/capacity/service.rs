@@ -6,8 +6,9 @@ use predictor::plan::{
     Event, Forecasts, History, Inputs, OnLambda, Pacer, Plan, Planner, Shape, Why, utc, words,
 };
 
-use super::{Clock, STEP_S, Step};
+use super::{Clock, STEP_S};
 use crate::{
+    control::asked::Step,
     history,
     lane::container::{TaskState, Tasks},
 };

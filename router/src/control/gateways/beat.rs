@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::division::View;
-use crate::control::act::Names;
+use crate::control::{act::Names, asked::Services};
 
 /// Steps of what was asked that a beat tells: a minute, so that none is missed while the table cannot be reached for some
 /// seconds.
@@ -27,53 +27,6 @@ const LOAD_MAX: usize = 350_000;
 
 /// Bytes that are unpacked of another gateway's load: what is more is not of our making.
 const UNPACKED_MAX: u64 = 16 * 1024 * 1024;
-
-/// What was asked of a service in one step.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Numbers", into = "Numbers")]
-pub(crate) struct Asked {
-    /// Requests of its containers.
-    pub(crate) requests: u64,
-    /// How long they take in all, in microseconds.
-    pub(crate) service_us: u64,
-    /// Requests that began on Lambda.
-    pub(crate) on_lambda: u64,
-    /// How long those take in all, in microseconds.
-    pub(crate) on_lambda_us: u64,
-    /// Most on Lambda at once.
-    pub(crate) most_on_lambda: u32,
-}
-
-/// The same as it is written, in the order of its fields.
-type Numbers = (u64, u64, u64, u64, u32);
-
-impl From<Numbers> for Asked {
-    fn from(numbers: Numbers) -> Self {
-        let (requests, service_us, on_lambda, on_lambda_us, most_on_lambda) = numbers;
-        Self { requests, service_us, on_lambda, on_lambda_us, most_on_lambda }
-    }
-}
-
-impl From<Asked> for Numbers {
-    fn from(asked: Asked) -> Self {
-        let Asked { requests, service_us, on_lambda, on_lambda_us, most_on_lambda } = asked;
-        (requests, service_us, on_lambda, on_lambda_us, most_on_lambda)
-    }
-}
-
-impl Asked {
-    pub(super) fn add(&mut self, other: Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.service_us = self.service_us.saturating_add(other.service_us);
-        self.on_lambda = self.on_lambda.saturating_add(other.on_lambda);
-        self.on_lambda_us = self.on_lambda_us.saturating_add(other.on_lambda_us);
-        // Not all gateways have their most at one moment: together they have no more than this.
-        self.most_on_lambda = self.most_on_lambda.saturating_add(other.most_on_lambda);
-    }
-}
-
-/// What was asked of each service in a step.
-pub(crate) type Services = BTreeMap<Arc<str>, Asked>;
 
 /// What a gateway has to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,14 +121,15 @@ fn deflate(load: &Load) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::asked::Step;
 
     fn load(services: u64, tasks: u64) -> Load {
         let step = |step: u64| {
             let services = (0..services).map(|n| {
-                let requests = n.wrapping_mul(7919 + step) % 100_000;
-                let service_us = requests * (n * 37 % 91_193);
-                let asked = Asked { requests, service_us, ..Asked::default() };
-                (format!("team-{}-service-{n}", n % 17).into(), asked)
+                let asked = n.wrapping_mul(7919 + step) % 100_000;
+                let service_us = asked * (n * 37 % 91_193);
+                let step = Step { asked, service_us, ..Step::default() };
+                (format!("team-{}-service-{n}", n % 17).into(), step)
             });
             (176_000_000 + step, services.collect())
         };

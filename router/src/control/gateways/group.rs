@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Lease, Services};
-use crate::control::act::Names;
+use super::Lease;
+use crate::control::{act::Names, asked::Services};
 
 /// What planning knows of all gateways together.
 #[derive(Debug, Clone)]

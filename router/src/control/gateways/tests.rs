@@ -3,10 +3,13 @@
 
 use super::*;
 use crate::{
-    control::gateways::{
-        division::View,
-        lease::{Item, Write},
-        table::Seen,
+    control::{
+        asked::{OnLambda, Step},
+        gateways::{
+            division::View,
+            lease::{Item, Write},
+            table::Seen,
+        },
     },
     fixture,
 };
@@ -251,8 +254,8 @@ fn a_gateway_alone_divides_with_nobody_and_leads() {
     );
     assert_eq!(gateways.division().slots("task", 7), 7);
     assert!(gateways.state(now, SystemTime::now()).is_none());
-    let asked =
-        Asked { requests: 3, service_us: 500, on_lambda: 2, on_lambda_us: 90, most_on_lambda: 1 };
+    let lambda = OnLambda { asked: 2, service_us: 90, most: 1 };
+    let asked = Step { asked: 3, service_us: 500, lambda };
     gateways.tell(9, [("film".into(), asked)].into(), now);
     let group = gateways.group();
     assert!(group.leader && group.live == 1);
@@ -268,8 +271,8 @@ fn what_all_were_asked_is_added_up_once_everybody_has_told() {
     site.start(0);
     site.start(1);
     site.run(Duration::from_secs(20));
-    let tell = |site: &mut Site, index: usize, requests: u64| {
-        let asked = Asked { requests, service_us: 10 * requests, ..Asked::default() };
+    let tell = |site: &mut Site, index: usize, asked: u64| {
+        let asked = Step { asked, service_us: 10 * asked, ..Step::default() };
         let now = site.now;
         site.runs[index].gateways.tell(50, [("film".into(), asked)].into(), now);
     };
@@ -278,13 +281,13 @@ fn what_all_were_asked_is_added_up_once_everybody_has_told() {
     let group = site.runs[0].gateways.group();
     assert_eq!((group.live, group.asked(50)), (2, None));
     let (services, told) = group.asked_so_far(50).unwrap();
-    assert_eq!((services["film"].requests, told), (3, 1));
+    assert_eq!((services["film"].asked, told), (3, 1));
     tell(&mut site, 1, 4);
     site.run(Duration::from_secs(6));
     for run in &site.runs {
         let group = run.gateways.group();
         let sum = group.asked(50).unwrap()["film"];
-        assert_eq!((sum.requests, sum.service_us), (7, 70));
+        assert_eq!((sum.asked, sum.service_us), (7, 70));
     }
 }
 
