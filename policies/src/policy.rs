@@ -3,11 +3,15 @@
 //! Only [`crate::load`] makes one. Everything a worker would otherwise have to look up, inherit or convert for each
 //! request is done here once: names are indices, inheritance is resolved, units are numbers.
 
+mod access;
 mod act;
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-pub use self::act::{Event, Expect, Gateways, ScaleBy, State, TaskLimits, WarmPool};
+pub use self::{
+    access::{Admin, AdminTls, Secret, Tokens},
+    act::{Event, Expect, Gateways, ScaleBy, State, TaskLimits, WarmPool},
+};
 use crate::{
     decide::{Class, Lane},
     route::{Match, Table},
@@ -24,8 +28,8 @@ pub struct Policy {
     pub listen: Listen,
     /// Where `/metrics` is served, read only; absent turns it off.
     pub metrics: Option<SocketAddr>,
-    /// Where the admin API is served; absent turns it off.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin API is served, and to whom; absent turns it off.
+    pub admin: Option<Admin>,
     /// Where the access log goes.
     pub access_log: AccessLog,
     /// Bounds that hold over all services.
@@ -163,6 +167,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Returns the name that policies and logs give it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Act => "act",
+        }
+    }
+
     /// Tells whether what requests take is learned, and decides.
     pub const fn learns(self) -> bool {
         match self {

@@ -6,7 +6,7 @@
 
 use crate::{
     load::Loaded,
-    policy::{AccessLog, Policy, State},
+    policy::{AccessLog, Admin, Policy, State},
     problem::Problem,
 };
 
@@ -23,7 +23,7 @@ pub fn needs_restart(now: &Policy, next: &Loaded) -> Vec<Problem> {
         ),
         ("listen.http", now.listen.http.to_string(), policy.listen.http.to_string()),
         ("metrics", or(now.metrics, "off"), or(policy.metrics, "off")),
-        ("admin", or(now.admin, "off"), or(policy.admin, "off")),
+        ("admin", admin(now.admin.as_ref()), admin(policy.admin.as_ref())),
         ("access_log", log(&now.access_log), log(&policy.access_log)),
         (
             "limits.connections",
@@ -47,6 +47,15 @@ pub fn needs_restart(now: &Policy, next: &Loaded) -> Vec<Problem> {
         ),
     };
     changed.map(problem).collect()
+}
+
+/// Where it listens and its files; tokens may change at any time.
+fn admin(admin: Option<&Admin>) -> String {
+    let Some(Admin { listen, tls, .. }) = admin else { return "off".to_owned() };
+    let Some(tls) = tls else { return listen.to_string() };
+    let clients = tls.clients.as_ref().map(|clients| format!(", {}", clients.display()));
+    let (certificate, key) = (tls.certificate.display(), tls.key.display());
+    format!("{listen} with {certificate}, {key}{}", clients.unwrap_or_default())
 }
 
 fn or(value: Option<impl ToString>, none: &str) -> String {

@@ -3,6 +3,7 @@
 //! Reading stops at nothing: an unreadable value is noted and left out, so that one run finds all problems. Keys of the
 //! settled namespace whose feature does not exist yet are refused here, at their place: ignoring one would be a lie.
 
+pub(crate) mod admin;
 pub(crate) mod capacity;
 pub(crate) mod common;
 pub(crate) mod defaults;

@@ -1,27 +1,36 @@
-//! The admin API: what runs, where requests go and why. It reads, and changes nothing.
+//! The admin API: what runs, where requests go and why; and the brake that stops all scaling. Else it only reads.
 //!
 //! JSON for programs that a person can read too; errors are problem documents (RFC 9457). It is served on loopback unless
 //! the policy says otherwise, by the control runtime, and sees snapshots only.
 
+mod access;
+pub(crate) mod tls;
 mod views;
 
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{io, net::TcpListener, sync::Arc, time::SystemTime};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
+    body::Bytes,
     extract::{Query, State, rejection::QueryRejection},
-    http::{StatusCode, Uri, header::CONTENT_TYPE},
+    http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, from_slice, json};
+use tokio_rustls::TlsAcceptor;
 
+use self::access::Caller;
 pub(crate) use self::views::{BeliefView, FREE, duration, lanes};
-use crate::{control::Shared, ledger::csv};
+use crate::{
+    control::{Shared, audit::Entry, freeze::Order},
+    ledger::csv,
+};
 
 /// What the admin API reads.
 pub(crate) type AdminState = Arc<Shared>;
@@ -34,7 +43,7 @@ const LEDGER_DAYS: usize = 7;
 
 /// What `GET /` answers.
 const INDEX: &str = "\
-pacer admin API; everything here only reads
+pacer admin API; everything here only reads, but for the last two
 
 /status            policy and its reloads, uptime, discovery, credentials
 /services          lanes, tasks, slots, queues, the last minute
@@ -43,15 +52,29 @@ pacer admin API; everything here only reads
 /policy            the policy in force
 /ledger?days=7     what was used and what it cost, by day, service and route; and what it would have cost otherwise
 /ledger.csv        the same as a table, a line for each part; ?from=2026-11-01&until=2026-11-30
+/audit?limit=50    who changed what: policies, modes, capacity, the brake; newest first
+/freeze            POST {\"reason\": \"...\"}: nothing changes capacity any more, at once, by no gateway of the group
+/thaw              POST {\"reason\": \"...\"}: plans are acted on again
 ";
 
 /// Serves the admin API on `listener`, until it is dropped.
 ///
 /// # Errors
 /// When `listener` cannot be used by the runtime.
-pub(crate) async fn serve(listener: TcpListener, state: AdminState) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    state: AdminState,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, router(state)).await
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    match tls {
+        None => axum::serve(listener, router(state)).await,
+        Some(tls) => {
+            let service = router(state).into_make_service_with_connect_info::<tls::Peer>();
+            axum::serve(tls::Listener::new(listener, tls), service).await
+        }
+    }
 }
 
 fn router(state: AdminState) -> Router {
@@ -76,6 +99,9 @@ fn router(state: AdminState) -> Router {
             }),
         )
         .route("/decisions", get(decisions))
+        .route("/audit", get(audit))
+        .route("/freeze", post(freeze))
+        .route("/thaw", post(thaw))
         .route("/ledger", get(ledger))
         .route("/ledger.csv", get(ledger_csv))
         .fallback(async |uri: Uri| {
@@ -83,8 +109,9 @@ fn router(state: AdminState) -> Router {
             problem(StatusCode::NOT_FOUND, &detail)
         })
         .method_not_allowed_fallback(async || {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "the admin API only reads: use GET")
+            problem(StatusCode::METHOD_NOT_ALLOWED, "use GET, or POST for /freeze and /thaw")
         })
+        .layer(from_fn_with_state(state.clone(), access::check))
         .with_state(state)
 }
 
@@ -109,6 +136,76 @@ async fn decisions(
         }
     };
     pretty(&views::decisions(&shared, limit))
+}
+
+async fn audit(
+    State(shared): State<AdminState>,
+    query: Result<Query<Decisions>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(Decisions { limit })) => {
+            let audit = shared.audit();
+            let entries = audit.last(limit.unwrap_or(DECISIONS)).map(Entry::shown);
+            pretty(&entries.collect())
+        }
+        Err(error) => {
+            let detail = format!("{}; write /audit?limit=50", error.body_text());
+            problem(StatusCode::BAD_REQUEST, &detail)
+        }
+    }
+}
+
+/// What is sent with an order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    #[serde(default)]
+    reason: String,
+}
+
+async fn freeze(
+    State(shared): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    order(&shared, true, caller, &headers, &body)
+}
+
+async fn thaw(
+    State(shared): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    order(&shared, false, caller, &headers, &body)
+}
+
+fn order(
+    shared: &Shared,
+    frozen: bool,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response {
+    if !access::is_json(headers) {
+        let detail = "send `content-type: application/json`: it keeps foreign pages from acting";
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+    }
+    let reason =
+        if body.trim_ascii().is_empty() { Ok(Reason::default()) } else { from_slice(body) };
+    let reason = match reason {
+        Ok(Reason { reason }) => reason,
+        Err(error) => {
+            let detail = format!("{error}; send {{\"reason\": \"...\"}}");
+            return problem(StatusCode::BAD_REQUEST, &detail);
+        }
+    };
+    let order = Order::new(frozen, &caller.to_string(), &reason, SystemTime::now());
+    if shared.order(&order) {
+        shared.audit().add(Entry::of_order(&order, "this gateway"));
+    }
+    pretty(&json!({ "frozen": views::frozen(shared) }))
 }
 
 /// Parameters of `/ledger`.

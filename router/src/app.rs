@@ -13,6 +13,7 @@ use anyhow::Context;
 use policies::policy::Policy;
 use predictor::outcome::Outcome;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin,
@@ -58,7 +59,9 @@ pub(crate) fn start(
     let follower = Follower::new(reading, watch, reload.clone());
     allow_files(&policy);
     let http = listen(policy.listen.http, "listen.http")?;
-    let admin = policy.admin.map(|address| listen(address, "admin")).transpose()?;
+    let admin = policy.admin.as_ref().map(|admin| listen(admin.listen, "admin")).transpose()?;
+    let tls = policy.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+    let admin_tls = tls.map(admin::tls::acceptor).transpose().context("admin.tls")?;
     let metrics = policy.metrics.map(|address| listen(address, "metrics")).transpose()?;
     let addresses =
         |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
@@ -76,7 +79,7 @@ pub(crate) fn start(
         .spawn(move || {
             control(
                 Start { policy, warnings, follower, workers, clock, stopping: told_of_stop },
-                Listeners { admin, metrics },
+                Listeners { admin, admin_tls, metrics },
                 recent_received,
                 &ready,
                 stopped,
@@ -153,6 +156,7 @@ fn allow_files(policy: &Policy) {
 
 struct Listeners {
     admin: Option<TcpListener>,
+    admin_tls: Option<TlsAcceptor>,
     metrics: Option<TcpListener>,
 }
 
@@ -196,8 +200,8 @@ fn control(
         let shared = control.shared();
         shared.warned(warnings);
         if let Some(listener) = listeners.admin {
-            let state = shared.clone();
-            tokio::spawn(async move { report("admin", admin::serve(listener, state).await) });
+            let (state, tls) = (shared.clone(), listeners.admin_tls);
+            tokio::spawn(async move { report("admin", admin::serve(listener, tls, state).await) });
         }
         if let Some(listener) = listeners.metrics {
             tokio::spawn(

@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod explain;
 mod forecast;
+mod freeze;
 mod iam;
 mod input;
 mod ledger;
@@ -50,6 +51,10 @@ enum Command {
     Status(status::Args),
     /// Tell what a running gateway has cost, and what it saved.
     Ledger(ledger::Args),
+    /// Stop all changes of capacity at once, by every gateway of the group.
+    Freeze(freeze::Args),
+    /// Let plans be acted on again.
+    Thaw(freeze::Args),
     /// Print the permissions that Pacer needs on AWS.
     Iam(iam::Args),
     /// Tell what recorded load would have cost, and how fast it would have been.
@@ -87,6 +92,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Freeze(args) => freeze::run(&args, true),
+        Command::Thaw(args) => freeze::run(&args, false),
         Command::Iam(args) => iam::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Forecast(args) => forecast::run(&args),

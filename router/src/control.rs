@@ -7,10 +7,12 @@
 
 pub(crate) mod act;
 mod asked;
+pub(crate) mod audit;
 pub(crate) mod aws;
 pub(crate) mod capacity;
 pub(crate) mod credentials;
 pub(crate) mod discover;
+pub(crate) mod freeze;
 pub(crate) mod functions;
 pub(crate) mod gateways;
 mod joining;
@@ -37,7 +39,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use policies::policy::{Policy, Queue, ServiceId};
+use policies::policy::{Policy, Queue, ServiceId, State};
 use predictor::outcome::Outcome;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -55,6 +57,7 @@ use self::{
         Acted, Actuators,
         warm::{Warmed, Warmers},
     },
+    audit::Entry,
     aws::Aws,
     capacity::{Capacity, Clock, Look, Recalled},
     credentials::{Keys, Renewal},
@@ -163,6 +166,11 @@ impl Control {
         let now = Instant::now();
         let shared = Shared::new(publish.subscribe(), shards, follower.in_force(), clock);
         let shared = Arc::new(shared);
+        if let Some(State::Directory(directory)) = &policy.state
+            && let Err(error) = shared.audit().keep_in(directory)
+        {
+            warn!(%error, "the audit log is not kept: its thread cannot be started");
+        }
         let functions = Functions::new(&policy, now);
         shared.stats().tell_functions(functions.states());
         let fleets = policy.services.iter().zip(&first.endpoints).enumerate();
@@ -259,6 +267,7 @@ impl Control {
             self.publish(beliefs, keys, lists);
         }
         self.plan(now, clock);
+        self.obey(now);
         self.act(now);
         self.history.flush(now);
         self.shared.look(now);
@@ -355,6 +364,18 @@ impl Control {
             }
         }
         endpoints
+    }
+
+    /// Tells other gateways of an order to freeze, or to go on, and takes theirs in.
+    fn obey(&mut self, now: Instant) {
+        if let Some(theirs) = &self.gateways.group().order
+            && self.shared.order(theirs)
+        {
+            self.shared.audit().add(Entry::of_order(theirs, "another gateway"));
+        }
+        if let Some(order) = self.shared.latest_order() {
+            self.gateways.orders(&order, now);
+        }
     }
 
     /// Books what was used, once a second.
@@ -467,6 +488,7 @@ impl Control {
                 error!(
                     "the policy is not reloaded, the one in force stays; mend these:\n{problems}"
                 );
+                self.shared.audit().add(Entry::of_policy("", "refused", Some(&problems)));
                 self.shared.policy_refused(problems);
             }
             reload::Result::Ready(ready) => {
@@ -474,9 +496,15 @@ impl Control {
                 for warning in &warnings {
                     warn!("{warning}");
                 }
+                let modes = reload::modes(&self.policy, &ready.policy);
                 self.follow(*ready, now);
+                for (service, from, to) in modes {
+                    let entry = Entry::of_mode(&service, from.as_str(), to.as_str());
+                    self.shared.audit().add(entry);
+                }
                 let (services, routes) = (self.policy.services.len(), self.policy.routes.len());
                 info!(hash, services, routes, "the policy is reloaded");
+                self.shared.audit().add(Entry::of_policy(&hash, "in force", None));
                 self.shared.policy_applied(hash, warnings);
             }
         }

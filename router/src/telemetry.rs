@@ -191,6 +191,7 @@ metrics! {
         &["service", "kind", "result"],
         "Changes of capacity: scale-out, scale-in, protect, release, fallback; read only where it failed.",
     );
+    FROZEN = gauge("pacer_frozen", &[], "1 while somebody has stopped all changes of capacity.");
     DISCOVERY_ERRORS = counter("pacer_discovery_errors_total", &["service"], "Listings of a service's tasks that failed.");
     GATEWAYS_LIVE = gauge("pacer_gateways_live", &[], "Gateways that divide slots and plan together, this one among them.");
     GATEWAY_LEADS = gauge("pacer_gateway_leads", &[], "1 while this gateway has the lease: it alone changes capacity then.");

@@ -6,6 +6,7 @@ use crate::harness::{
     Cloud, Gateway,
     cloud::{Hold, SCRIPTED},
     gateway::Setup,
+    process::run,
     until,
 };
 
@@ -118,6 +119,40 @@ async fn a_gateway_that_has_just_started_takes_nothing_back() {
     );
     // Five minutes of the plans' time later it knows that there is none.
     desired(&cloud, 1).await;
+    drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn frozen_nothing_is_changed_until_it_is_thawed() {
+    let cloud = cloud(2).await;
+    let gateway = gateway(&policy(&cloud, "observe", &tasks("min: 4, max: 4, fallback: 4"))).await;
+    gateway.until_metric("pacer_tasks", &[("state", "ready")], 2.0).await;
+    let admin = format!("http://{}", gateway.admin);
+    assert_eq!(run(["freeze", "--admin", &admin, "we think"]).await.code, Some(0));
+    gateway.write_policy(&policy(&cloud, "act", &tasks("min: 4, max: 4, fallback: 4")));
+    gateway.until_metric("pacer_planned_tasks", &[("service", "web")], 4.0).await;
+    // What keeps capacity as it is goes on: the schedule for when Pacer is gone, and protection.
+    done(&gateway, "fallback", "fall back to 4 tasks").await;
+    done(&gateway, "protect", "protect").await;
+    let updates = async || {
+        let calls = cloud.calls().await;
+        let updates = calls.iter().filter(|(name, _)| name.contains("UpdateService"));
+        updates.filter_map(|(_, count)| count.as_u64()).sum::<u64>()
+    };
+    assert_eq!(
+        (updates().await, &cloud.state().await["services"]["prod/web"]["desired"]),
+        (0, &json!(2))
+    );
+    assert_eq!(gateway.get("/").await.status(), 200, "traffic goes on");
+    assert_eq!(run(["thaw", "--admin", &admin]).await.code, Some(0));
+    desired(&cloud, 4).await;
+    let audit = gateway.admin("/audit").await;
+    let kinds: Vec<_> =
+        audit.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    for kind in ["scale-out", "thaw", "protect", "policy", "mode", "freeze"] {
+        assert!(kinds.contains(&kind), "{audit}");
+    }
     drop(gateway);
     cloud.stop().await;
 }

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Cloud, Gateway, Upstream, gateway::Setup, until};
+use crate::harness::{Cloud, Gateway, Upstream, gateway::Setup, process::run, until};
 
 /// Slots of the one task.
 const SLOTS: u64 = 5;
@@ -178,6 +178,31 @@ async fn while_the_table_is_down_both_serve_and_nobody_leads() {
         ((slots(&first).await, slots(&second).await) == before).then_some(())
     })
     .await;
+    drop((first, second));
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_to_freeze_reaches_every_gateway_whoever_is_told() {
+    let (cloud, upstream) = (cloud().await, Upstream::saying("app").await);
+    let (first, second) = two(&cloud, &upstream).await;
+    let follower = if leads(&first).await { &second } else { &first };
+    let admin = format!("http://{}", follower.admin);
+    assert_eq!(run(["freeze", "--admin", &admin, "we think"]).await.code, Some(0));
+    for gateway in [&first, &second] {
+        until("it is frozen", async || {
+            let frozen = gateway.admin("/status").await["frozen"].clone();
+            (frozen["reason"] == "we think").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(run(["thaw", "--admin", &admin]).await.code, Some(0));
+    for gateway in [&first, &second] {
+        until("it goes on", async || {
+            gateway.admin("/status").await["frozen"].is_null().then_some(())
+        })
+        .await;
+    }
     drop((first, second));
     cloud.stop().await;
 }

@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod access;
 mod act;
 mod backfill;
 mod container;

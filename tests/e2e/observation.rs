@@ -167,11 +167,12 @@ async fn the_admin_api_shows_what_runs() {
     );
 
     let mut wire = Wire::connect(gateway.admin).await;
-    assert!(wire.ask("GET", "/", &[], b"").await.text().contains("/decisions"));
+    let local = [("host", "localhost")];
+    assert!(wire.ask("GET", "/", &local, b"").await.text().contains("/decisions"));
     for (method, target, status) in
         [("GET", "/nothing", 404), ("POST", "/policy", 405), ("GET", "/decisions?limit=many", 400)]
     {
-        let answer = wire.ask(method, target, &[], b"").await;
+        let answer = wire.ask(method, target, &local, b"").await;
         assert_eq!(answer.status(), status, "{method} {target}");
         assert_eq!(answer.head.get("content-type"), Some("application/problem+json"), "{target}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{MemorySource, load};
 use crate::{
     decide::Class,
-    policy::{AccessLog, Discovery, Lanes, Mode, Priority, SizeBy},
+    policy::{AccessLog, Admin, Discovery, Lanes, Mode, Priority, SizeBy},
     problem::Problem,
     sample::{loaded, policy, problems},
 };
@@ -227,7 +227,7 @@ fn what_a_platform_engineer_would_want_to_be_told_is_a_warning() {
     let text = "
 version: 1
 listen: { trust_forwarded_from: ['0.0.0.0/0'] }
-admin: 0.0.0.0:9900
+admin: { listen: '0.0.0.0:9900', tokens: { operator: abcdefghijklmnop } }
 limits: { buffered: 8MiB }
 services:
   one: { lambda: { function: f, assume: { memory: 1GiB, timeout: 30s } } }
@@ -240,7 +240,7 @@ routes:
 ";
     insta::assert_snapshot!(warnings(text), @"
     policy.yaml:3:34 listen.trust_forwarded_from[0]: every client is believed about where it comes from; name the proxies' networks
-    policy.yaml:4:8 admin: the admin API asks for no password and shows the policy: listen on 127.0.0.1, or keep others off this port
+    policy.yaml:4:8 admin: tokens pass in clear: add `tls`, or keep strangers off the way
     policy.yaml:5:21 limits.buffered: an event for Lambda may take 6MiB, and its answer as much; below 12MiB the largest never reach it
     policy.yaml:10:49 routes[0].class: there is no container lane here, the home of marathons: all go to lambda, and the class changes nothing
     policy.yaml:11:49 routes[1].class: there is no lambda lane here, the home of sprinters: all go to container, and the class changes nothing
@@ -356,7 +356,7 @@ routes: [{ match: {}, service: one }]
     assert_eq!(&*policy.listen.health, "/.pacer/ready");
     assert_eq!(policy.listen.idle_timeout, Duration::from_secs(75));
     assert_eq!(policy.metrics, Some("0.0.0.0:9901".parse().unwrap()));
-    assert_eq!(policy.admin, Some("127.0.0.1:9900".parse().unwrap()));
+    assert_eq!(policy.admin, Some(Admin::at("127.0.0.1:9900".parse().unwrap())));
     assert_eq!(policy.access_log, AccessLog::Off);
     assert_eq!(policy.limits.connections, 20_000);
     assert_eq!(policy.limits.buffered, 256 << 20);
@@ -383,7 +383,7 @@ routes: [{ match: {}, service: one }]
 ");
     assert_eq!(policy.region.as_deref(), Some("eu-west-1"));
     assert_eq!(policy.endpoint_url.as_deref(), Some("http://127.0.0.1:4566"));
-    assert_eq!((policy.metrics, policy.admin), (None, None));
+    assert_eq!((policy.metrics, policy.admin.as_ref()), (None, None));
     assert_eq!(policy.access_log, AccessLog::File("/tmp/a.log".into()));
     assert_eq!(policy.listen.trust_forwarded_from.len(), 2);
     assert!(policy.listen.trust_forwarded_from[0].contains("10.0.7.7".parse().unwrap()));
@@ -419,4 +419,42 @@ fn no_text_panics_while_loading() {
         // Only that each prefix is answered counts here; most are bad policies.
         let _ = load("policy.yaml", &MemorySource::file("policy.yaml", &whole[..end]));
     }
+}
+
+#[test]
+fn who_may_use_the_admin_api_is_written_whole_or_refused() {
+    let text = "
+version: 1
+admin:
+  listen: 0.0.0.0:9900
+  tokens: { read: '0123456789abcdef', operator: 'fedcba9876543210' }
+  tls: { certificate: a.pem, key: b.pem, clients: c.pem }
+services: { a: { container: { upstreams: [http://b], requests_per_task: 1 } } }
+routes: [{ match: {}, service: a }]
+";
+    let policy = policy(text);
+    let admin = policy.admin.clone().expect("it is on");
+    assert!(admin.asks());
+    assert!(admin.tokens.operator.as_ref().is_some_and(|token| token.is(b"fedcba9876543210")));
+    assert!(!format!("{policy:?}").contains("fedcba98"), "no secret gets out");
+    let open = text
+        .replace("  tokens: { read: '0123456789abcdef', operator: 'fedcba9876543210' }\n", "")
+        .replace("  tls: { certificate: a.pem, key: b.pem, clients: c.pem }\n", "");
+    insta::assert_snapshot!(problems(&open), @"policy.yaml:4:3 admin: whoever reaches it could stop all scaling: write `{ listen, tokens: { read, operator } }` or `tls: { clients }`, or listen on 127.0.0.1");
+    let odd = text
+        .replace("'fedcba9876543210'", "'0123456789abcdef'")
+        .replace("key: b.pem, ", "")
+        .replace("read:", "write: short, read:");
+    insta::assert_snapshot!(problems(&odd), @"
+    policy.yaml:5:13 admin.tokens.write: unknown field `write`; known here: operator, read
+    policy.yaml:5:63 admin.tokens.operator: it is the token of `read`: whoever may look could act, too
+    policy.yaml:6:8 admin.tls.key: missing; write the path of a PEM file with its private key
+    ");
+    let short = text
+        .replace("'0123456789abcdef'", "hunter2")
+        .replace("fedcba9876543210", "with a space in it");
+    insta::assert_snapshot!(problems(&short), @"
+    policy.yaml:5:19 admin.tokens.read: a token has 16 characters at least, this one has 7; `openssl rand -base64 24` makes one, and `${VARIABLE}` keeps it out of this file
+    policy.yaml:5:38 admin.tokens.operator: a token consists of letters, digits and -._~+/=
+    ");
 }

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
+    admin, defaults,
     fields::{Fields, WordOrFields, Written},
     scalar, state,
 };
 use crate::{
-    policy::{AccessLog, Gateways, Network, State},
+    policy::{AccessLog, Admin, Gateways, Network, State},
     problem::Place,
 };
 
@@ -22,7 +23,7 @@ pub(crate) struct Global {
     pub(crate) idle_timeout: Option<Written<Duration>>,
     pub(crate) drain: Option<Written<Duration>>,
     pub(crate) metrics: Option<Written<Option<SocketAddr>>>,
-    pub(crate) admin: Option<Written<Option<SocketAddr>>>,
+    pub(crate) admin: Option<Written<Option<Admin>>>,
     pub(crate) access_log: Option<Written<AccessLog>>,
     pub(crate) connections: Option<Written<u32>>,
     pub(crate) request_head: Option<Written<u64>>,
@@ -59,7 +60,7 @@ impl Global {
             region: fields.value("region", scalar::REGION),
             endpoint_url: fields.value("endpoint_url", scalar::ENDPOINT_URL),
             metrics: fields.value("metrics", scalar::SOCKET_OR_OFF),
-            admin: fields.value("admin", scalar::SOCKET_OR_OFF),
+            admin: admin::admin(fields, defaults::ADMIN),
             access_log: access_log(fields),
             state: fields.value("state", state::STATE),
             gateways: state::gateways(fields),

@@ -95,6 +95,7 @@ pub(super) fn status(shared: &Shared) -> Value {
         "discovery": discovery.iter().map(services).collect::<Vec<_>>(),
         "actions": shared.deeds().latest().take(ACTIONS_MAX).map(action).collect::<Vec<_>>(),
         "gateways": shared.stats().gateways().map(|state| gateways(&state)),
+        "frozen": frozen(shared),
         "history": history(&shared.stats().history()),
         "credentials": { "usable": keys.usable, "expiry": keys.expiry.map(rfc3339), "error": keys.error },
     })
@@ -147,6 +148,15 @@ fn gateways(state: &GatewaysState) -> Value {
 }
 
 /// Returns each service's lanes as they are now.
+/// Returns the order to freeze that is in force, if one is.
+pub(crate) fn frozen(shared: &Shared) -> Value {
+    shared.frozen().map_or(
+        Value::Null,
+        |order| json!({ "since": rfc3339(order.at()), "by": order.by, "reason": order.reason }),
+    )
+}
+
+/// Returns what `/services` shows.
 pub(super) fn services(shared: &Shared) -> Value {
     let world = shared.world();
     let functions = shared.stats().functions();

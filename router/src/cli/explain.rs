@@ -167,7 +167,7 @@ fn belief(args: &Args, policy: &Policy, id: RouteId, request: &Request) -> (Beli
     }
     let size = size_of(&request.headers, &request.uri, route);
     let prior = *priors(policy).of(id, size);
-    let Some(admin) = policy.admin else {
+    let Some(admin) = policy.admin.as_ref().map(|admin| admin.listen) else {
         return (
             prior,
             "the policy's prior; it turns the admin API off, so no gateway was asked".to_owned(),

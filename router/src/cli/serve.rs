@@ -53,10 +53,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let _entered = runtime.enter();
         Signals::new().context("cannot listen for signals")?
     };
+    let admin = read.loaded.policy.admin.as_ref();
+    let admin_tls = admin.is_some_and(|admin| admin.tls.is_some());
     let running = crate::app::start(read, workers, !args.no_watch, Clock::new(args.time_scale))?;
     println!("pacer listening on http://{}", running.http);
     if let Some(admin) = running.admin {
-        println!("pacer admin on http://{admin}");
+        let scheme = if admin_tls { "https" } else { "http" };
+        println!("pacer admin on {scheme}://{admin}");
     }
     if let Some(metrics) = running.metrics {
         println!("pacer metrics on http://{metrics}/metrics");

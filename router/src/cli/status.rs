@@ -74,6 +74,14 @@ fn lines(status: &Value, services: &Value) -> Vec<String> {
         lines.push(format!("TASKS OF {service} NOT LISTED: {error}"));
     }
     gateways(&mut lines, &status["gateways"]);
+    if let Some(frozen) = status["frozen"].as_object() {
+        let (since, by) = (text(&frozen["since"]), text(&frozen["by"]));
+        let reason = frozen["reason"].as_str().filter(|reason| !reason.is_empty());
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!(
+            "FROZEN since {since} by {by}{reason}; `pacer thaw` lets capacity follow plans again"
+        ));
+    }
     lines.push(String::new());
     lines.extend(table(list(services)));
     plans(&mut lines, list(services));

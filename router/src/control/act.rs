@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use self::deeds::{Deed, Deeds};
 use self::service::{Acting, Done};
-use super::{aws::Aws, discover::Fleet, gateways::Lease};
+use super::{aws::Aws, discover::Fleet, freeze::Brake, gateways::Lease};
 
 /// Names of tasks.
 pub(crate) type Names = BTreeSet<Arc<str>>;
@@ -55,11 +55,21 @@ pub(crate) struct Allowed {
     pub(crate) aws: Arc<Aws>,
     /// Of several gateways one holds it.
     pub(crate) lease: Lease,
+    /// While it is on nothing is changed.
+    pub(crate) brake: Brake,
 }
 
 impl Allowed {
-    /// Returns the clients, while the lease is held.
+    /// Returns the clients for a call that changes capacity, while the lease is held and nothing is frozen.
     fn now(&self) -> Result<&Aws, String> {
+        if self.brake.is_on() {
+            return Err("scaling is frozen: the call was not made".to_owned());
+        }
+        self.to_hold()
+    }
+
+    /// Returns the clients for a call that keeps capacity as it is, while the lease is held.
+    fn to_hold(&self) -> Result<&Aws, String> {
         self.left().map(|_| &*self.aws)
     }
 

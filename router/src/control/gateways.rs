@@ -46,6 +46,7 @@ use super::{
     act::Names,
     asked::Services,
     aws::Aws,
+    freeze::Order,
     pace::{Pace, random},
 };
 
@@ -79,6 +80,8 @@ pub(crate) struct Gateways {
     asked: BTreeMap<u64, Services>,
     /// Tasks that this gateway is about to stop.
     retiring: Names,
+    /// The latest order to freeze, or to go on, that this gateway knows of.
+    order: Option<Order>,
     led: bool,
 }
 
@@ -115,6 +118,7 @@ impl Gateways {
             group: Arc::new(group),
             asked: BTreeMap::new(),
             retiring: Names::new(),
+            order: None,
             led: false,
         }
     }
@@ -156,6 +160,16 @@ impl Gateways {
         }
     }
 
+    /// Lets the others know of an order to freeze, or to go on.
+    pub(crate) fn orders(&mut self, order: &Order, now: Instant) {
+        if self.order.as_ref() != Some(order) {
+            self.order = Some(order.clone());
+            if let Some(joined) = &mut self.joined {
+                joined.pace.hasten(now);
+            }
+        }
+    }
+
     /// Returns the round that is due. It must be reported to [`Gateways::heard`]. `busy`: this gateway's slots that are
     /// taken, by task.
     pub(crate) fn due(
@@ -182,8 +196,12 @@ impl Gateways {
         joined.agreement.publishing();
         joined.beat.sequence += 1;
         let view = joined.agreement.wanted().cloned();
-        let load =
-            Load { asked: self.asked.clone(), busy: busy(), retiring: self.retiring.clone() };
+        let load = Load {
+            asked: self.asked.clone(),
+            busy: busy(),
+            retiring: self.retiring.clone(),
+            order: self.order.clone(),
+        };
         Some((Beat { view, load, ..joined.beat.clone() }, joined.keeper.next(now)))
     }
 
@@ -267,6 +285,7 @@ impl Gateways {
         let mut asked: BTreeMap<u64, (Services, u32)> = BTreeMap::new();
         let mut busy: BTreeMap<Arc<str>, u32> = BTreeMap::new();
         let (mut live, mut retiring) = (1, Names::new());
+        let mut order = self.order.clone();
         let mut add = |told: &BTreeMap<u64, Services>| {
             for (step, services) in told {
                 let (sum, gateways) = asked.entry(*step).or_default();
@@ -281,6 +300,7 @@ impl Gateways {
             for load in joined.members.loads() {
                 add(&load.asked);
                 retiring.extend(load.retiring.iter().cloned());
+                order = order.max(load.order.clone());
                 for (task, slots) in &load.busy {
                     let sum = busy.entry(task.clone()).or_default();
                     *sum = sum.saturating_add(*slots);
@@ -290,7 +310,7 @@ impl Gateways {
             live = view.len();
         }
         let leader = self.lease.holds(now, clock);
-        self.group = Arc::new(Group { leader, live, busy, retiring, since, asked });
+        self.group = Arc::new(Group { leader, live, busy, retiring, order, since, asked });
     }
 }
 

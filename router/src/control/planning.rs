@@ -108,7 +108,8 @@ impl Control {
         }
         let planned = |service: &str| self.capacity.planned(service);
         let (fleets, group) = (self.fleets.values_mut(), self.gateways.group());
-        let allowed = &Allowed { aws: aws.clone(), lease: lease.clone() };
+        let brake = self.shared.brake();
+        let allowed = &Allowed { aws: aws.clone(), lease: lease.clone(), brake };
         let scale = self.capacity.clock().scale();
         let circumstances =
             Circumstances { allowed, busy: &group.busy, live: group.live, scale, now };

@@ -12,7 +12,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_credential_types::Credentials;
-use policies::{policy::Policy, policy::ServiceId, problem::Problem, reload::needs_restart};
+use policies::{
+    policy::{Mode, Policy, Service, ServiceId},
+    problem::Problem,
+    reload::needs_restart,
+};
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use super::{
@@ -27,6 +31,17 @@ use crate::{
 
 /// Time between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Returns the services that `next` has in another mode: name, and the modes of before and after.
+pub(super) fn modes(now: &Policy, next: &Policy) -> Vec<(Arc<str>, Mode, Mode)> {
+    let before: BTreeMap<_, _> =
+        now.services.iter().map(|service| (&service.name, service.mode)).collect();
+    let changed = |service: &Service| {
+        let before = *before.get(&service.name)?;
+        (before != service.mode).then(|| (service.name.clone(), before, service.mode))
+    };
+    next.services.iter().filter_map(changed).collect()
+}
 
 /// How the policy's files are followed.
 #[derive(Debug)]

@@ -17,9 +17,11 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     act::{Deed, Deeds},
+    audit::{Audit, Entry},
     capacity::{Clock, PlanState},
     credentials::Keys,
     discover::Fleet,
+    freeze::{Brake, Freeze, Order},
     functions::FunctionState,
     gateways::GatewaysState,
     lately::{Lately, Looks},
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     deeds: Mutex<Deeds>,
     looks: Mutex<Looks>,
     ledger: Mutex<Ledger>,
+    freeze: Mutex<Freeze>,
+    audit: Mutex<Audit>,
     started: SystemTime,
 }
 
@@ -99,8 +103,36 @@ impl Shared {
             deeds: Mutex::default(),
             looks: Mutex::default(),
             ledger: Mutex::new(Ledger::new(&first.policy, clock)),
+            freeze: Mutex::default(),
+            audit: Mutex::default(),
             started: SystemTime::now(),
         }
+    }
+
+    /// Takes in an order to freeze, or to go on, given here or to another gateway; it holds from this moment. Returns whether
+    /// it is news.
+    pub(crate) fn order(&self, order: &Order) -> bool {
+        lock(&self.freeze).hear(order)
+    }
+
+    /// Returns the latest order to freeze, or to go on.
+    pub(crate) fn latest_order(&self) -> Option<Order> {
+        lock(&self.freeze).order().cloned()
+    }
+
+    /// Returns the order to freeze that is in force.
+    pub(crate) fn frozen(&self) -> Option<Order> {
+        lock(&self.freeze).frozen().cloned()
+    }
+
+    /// Returns what every call that changes capacity asks.
+    pub(super) fn brake(&self) -> Brake {
+        lock(&self.freeze).brake()
+    }
+
+    /// Returns who changed what.
+    pub(crate) fn audit(&self) -> MutexGuard<'_, Audit> {
+        lock(&self.audit)
     }
 
     /// Returns the world that was published last.
@@ -151,6 +183,14 @@ impl Shared {
 
     /// Notes what was done.
     pub(super) fn did(&self, deed: Deed) {
+        self.audit().add(Entry {
+            at: deed.at,
+            who: "pacer".to_owned(),
+            kind: deed.kind,
+            service: Some(deed.service.to_string()),
+            what: format!("{}: {}", deed.what, deed.why),
+            error: deed.error.clone(),
+        });
         lock(&self.deeds).add(deed);
     }
 

@@ -58,9 +58,22 @@ async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         let ledger = shared.ledger();
         Statement::of(ledger.total(), ledger.book())
     };
-    let acting = (&*shared.plans(), &shared.deeds(), &statement);
+    let (planned, deeds, frozen) = (shared.plans(), shared.deeds(), shared.frozen().is_some());
+    let acting = Acting { planned: &planned, deeds: &deeds, statement: &statement, frozen };
     let page = render(&world, shared.shards(), shared.stats(), &series, &state, acting);
     ([(CONTENT_TYPE, TEXT_FORMAT)], page)
+}
+
+/// What is planned, done and spent.
+pub(crate) struct Acting<'a> {
+    /// By service.
+    pub(crate) planned: &'a BTreeMap<Arc<str>, PlanState>,
+    /// What was done of late.
+    pub(crate) deeds: &'a Deeds,
+    /// What was spent since the start.
+    pub(crate) statement: &'a Statement,
+    /// Nothing changes capacity.
+    pub(crate) frozen: bool,
 }
 
 /// Writes all metrics in Prometheus' text format.
@@ -70,7 +83,7 @@ pub(crate) fn render(
     control: &ControlStats,
     series: &Series,
     state: &PolicyState,
-    (planned, deeds, statement): (&BTreeMap<Arc<str>, PlanState>, &Deeds, &Statement),
+    Acting { planned, deeds, statement, frozen }: Acting<'_>,
 ) -> Vec<u8> {
     let mut page = Page::default();
     routes(&mut page, series.list());
@@ -87,6 +100,7 @@ pub(crate) fn render(
             family.add(&[service, kind, if failed { "failed" } else { "done" }], n as f64);
         }
     });
+    page.one(&super::FROZEN, &[], if frozen { 1.0 } else { 0.0 });
     page.family(&super::DISCOVERY_ERRORS, |family| {
         for service in &world.policy.services {
             if service.container.is_some() {

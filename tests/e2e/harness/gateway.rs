@@ -129,7 +129,7 @@ impl Gateway {
 
     /// Asks the admin API, whatever it answers.
     pub(crate) async fn admin_answer(&self, path: &str) -> Answer {
-        Wire::connect(self.admin).await.ask("GET", path, &[], b"").await
+        Wire::connect(self.admin).await.ask("GET", path, &[("host", "localhost")], b"").await
     }
 
     /// Scrapes the metrics.
@@ -245,7 +245,7 @@ fn log_lines(text: &str) -> Vec<Value> {
 
 /// The address in a URL that the gateway printed.
 pub(crate) fn address(url: &str) -> SocketAddr {
-    let rest = url.trim().strip_prefix("http://").unwrap_or_else(|| panic!("no URL: {url}"));
+    let rest = url.trim().split_once("://").unwrap_or_else(|| panic!("no URL: {url}")).1;
     let authority = rest.split('/').next().unwrap_or_default();
     authority.parse().unwrap_or_else(|error| panic!("{url}: {error}"))
 }

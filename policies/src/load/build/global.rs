@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     load::inherit::{or, shared},
-    policy::{AccessLog, Limits, Listen},
+    policy::{AccessLog, Admin, Limits, Listen},
     spec::{defaults, fields::Sink, global::Global},
 };
 
@@ -14,7 +14,7 @@ pub(super) struct Settings {
     pub(super) endpoint_url: Option<Arc<str>>,
     pub(super) listen: Listen,
     pub(super) metrics: Option<SocketAddr>,
-    pub(super) admin: Option<SocketAddr>,
+    pub(super) admin: Option<Admin>,
     pub(super) access_log: AccessLog,
     pub(super) limits: Limits,
 }
@@ -46,11 +46,12 @@ pub(super) fn settings(global: &Global, sink: &Sink, warnings: &Sink) -> Setting
             drain: or(global.drain.as_ref(), defaults::LISTEN_DRAIN),
         },
         metrics: or(global.metrics.as_ref(), Some(defaults::METRICS)),
-        admin: or(global.admin.as_ref(), Some(defaults::ADMIN)),
+        admin: or(global.admin.as_ref(), Some(Admin::at(defaults::ADMIN))),
         access_log: or(global.access_log.as_ref(), AccessLog::Off),
         limits,
     };
     check_sockets(global, &settings, sink);
+    check_admin(global, sink, warnings);
     warn_open(global, warnings);
     settings
 }
@@ -62,11 +63,22 @@ fn warn_open(global: &Global, warnings: &Sink) {
             "every client is believed about where it comes from; name the proxies' networks";
         network.problem(warnings, message);
     }
-    if let Some(admin) = &global.admin
-        && admin.value.is_some_and(|address| !address.ip().is_loopback())
-    {
-        let message = "the admin API asks for no password and shows the policy: listen on 127.0.0.1, or keep others off this port";
-        admin.problem(warnings, message);
+}
+
+/// Refuses to let strangers stop all scaling, and warns of tokens that can be read on their way.
+fn check_admin(global: &Global, sink: &Sink, warnings: &Sink) {
+    let Some(written) = &global.admin else { return };
+    let Some(admin) = written.value.as_ref().filter(|admin| !admin.listen.ip().is_loopback())
+    else {
+        return;
+    };
+    if !admin.asks() {
+        let message = "whoever reaches it could stop all scaling: write `{ listen, tokens: { read, operator } }` or `tls: { clients }`, \
+                       or listen on 127.0.0.1";
+        written.problem(sink, message);
+    } else if admin.tls.is_none() {
+        let message = "tokens pass in clear: add `tls`, or keep strangers off the way";
+        written.problem(warnings, message);
     }
 }
 
@@ -78,7 +90,7 @@ fn check_sockets(global: &Global, settings: &Settings, sink: &Sink) {
     let listeners = [
         ("listen.http", Some(settings.listen.http), http),
         ("metrics", settings.metrics, metrics),
-        ("admin", settings.admin, admin),
+        ("admin", settings.admin.as_ref().map(|admin| admin.listen), admin),
     ];
     for (index, (name, socket, written)) in listeners.iter().enumerate() {
         for (earlier, other, other_written) in &listeners[..index] {

@@ -20,7 +20,7 @@ pub(in crate::admin) fn policy(policy: &Policy) -> Value {
             "idle_timeout": duration(policy.listen.idle_timeout),
         },
         "metrics": policy.metrics.map(|address| address.to_string()),
-        "admin": policy.admin.map(|address| address.to_string()),
+        "admin": policy.admin.as_ref().map(|admin| admin.listen.to_string()),
         "access_log": match &policy.access_log {
             AccessLog::Off => json!("off"),
             AccessLog::Stdout => json!("stdout"),

@@ -276,7 +276,7 @@ fn check_stays_here(policy: &Policy, file: Option<&Path>) -> anyhow::Result<()> 
 fn check_ports(policy: &Policy, file: Option<&Path>) -> anyhow::Result<()> {
     let sockets = [
         (Some(policy.listen.http), "the gateway", "--port", "listen.http"),
-        (policy.admin, "the admin API", "--admin-port", "admin"),
+        (policy.admin.as_ref().map(|admin| admin.listen), "the admin API", "--admin-port", "admin"),
         (policy.metrics, "metrics", "--metrics-port", "metrics"),
     ];
     for (socket, what, flag, key) in sockets {

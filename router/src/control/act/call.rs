@@ -112,7 +112,8 @@ async fn protect(
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
     for names in names.chunks(PROTECT_MAX) {
         allowed.aws.ecs_rate().turn().await;
-        let call = allowed.now()?.ecs().update_task_protection().cluster(&*target.cluster);
+        let aws = if on { allowed.to_hold()? } else { allowed.now()? };
+        let call = aws.ecs().update_task_protection().cluster(&*target.cluster);
         let call = call.set_tasks(Some(names.to_vec())).protection_enabled(on);
         let call = if on { call.expires_in_minutes(PROTECTED_MINUTES.into()) } else { call };
         // Of a task that has gone meanwhile the answer tells among its failures: nothing is amiss.
@@ -129,7 +130,7 @@ pub(super) async fn push_fallback(
     at: &str,
 ) -> Result<(), String> {
     let at = format!("at({at})");
-    let aws = allowed.now()?;
+    let aws = allowed.to_hold()?;
     match target.by {
         ScaleBy::AutoscalingFloor => {
             let action = ScalableTargetAction::builder().min_capacity(number(tasks)).build();

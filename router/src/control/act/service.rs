@@ -155,11 +155,20 @@ impl Acting {
             By::DesiredCount { .. } => told.desired,
             By::Floor { least, .. } => least,
         };
-        let kept =
-            |tasks: u32| if may_take_back { tasks } else { tasks.max(there.min(limits.max)) };
+        let frozen = allowed.brake.is_on();
+        let kept = |tasks: u32| match may_take_back {
+            _ if frozen => there,
+            true => tasks,
+            false => tasks.max(there.min(limits.max)),
+        };
         let seen = self.seen(&told, now);
         let members = self.members(&told, fleet, circumstances);
-        let (victims, step) = next(Goal { tasks: kept(tasks), by }, &seen, &members);
+        let (mut victims, mut step) = next(Goal { tasks: kept(tasks), by }, &seen, &members);
+        if frozen {
+            // Who was on the way out serves again; a deployment is the operator's own, and its old tasks go on draining.
+            victims = if seen.deploying { victims } else { Names::new() };
+            step = step.filter(|step| matches!(step, Step::Protect(_)));
+        }
         fleet.retire(&victims);
         self.retiring.retain(|name, _| victims.contains(name));
         for name in victims {

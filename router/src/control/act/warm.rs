@@ -116,6 +116,9 @@ impl Warmers {
         planned: impl Fn(&str) -> Option<Environments>,
     ) -> Vec<WarmCall> {
         let world = around.world;
+        if around.allowed.brake.is_on() {
+            return Vec::new();
+        }
         let mut calls = Vec::new();
         let mut old = std::mem::take(&mut self.0);
         for (service, endpoints) in world.policy.services.iter().zip(&world.endpoints) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::division::View;
-use crate::control::{act::Names, asked::Services};
+use crate::control::{act::Names, asked::Services, freeze::Order};
 
 /// Steps of what was asked that a beat tells: a minute, so that none is missed while the table cannot be reached for some
 /// seconds.
@@ -38,6 +38,9 @@ pub(super) struct Load {
     /// Tasks that it is about to stop: of the one that leads.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
     pub(super) retiring: Names,
+    /// The latest order to freeze, or to go on, that it knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) order: Option<Order>,
 }
 
 /// What a gateway tells of itself.
@@ -142,6 +145,7 @@ mod tests {
             asked: (0..STEPS as u64).map(step).collect(),
             busy: (0..tasks).map(task).collect(),
             retiring: Names::new(),
+            order: None,
         }
     }
 

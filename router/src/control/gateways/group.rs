@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
 use super::Lease;
-use crate::control::{act::Names, asked::Services};
+use crate::control::{act::Names, asked::Services, freeze::Order};
 
 /// What planning knows of all gateways together.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct Group {
     pub(crate) busy: BTreeMap<Arc<str>, u32>,
     /// Tasks that the leader is about to stop: nobody gives them anything new.
     pub(crate) retiring: Names,
+    /// The latest order to freeze, or to go on, that any of them knows of.
+    pub(crate) order: Option<Order>,
     /// When the table was read.
     pub(crate) since: Instant,
     /// By step: what was told of it, and by how many gateways.
@@ -31,6 +33,7 @@ impl Group {
             live: 1,
             busy: BTreeMap::new(),
             retiring: Names::new(),
+            order: None,
             since: now,
             asked: BTreeMap::new(),
         }

@@ -95,7 +95,7 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
     ledger.look(&view, UNIX_EPOCH);
     ledger.look(&view, UNIX_EPOCH + Duration::from_mins(1));
     let statement = Statement::of(ledger.total(), ledger.book());
-    let acting = (&plans, &deeds, &statement);
+    let acting = Acting { planned: &plans, deeds: &deeds, statement: &statement, frozen: false };
     render(world, shards, &ControlStats::default(), &series, &state, acting)
 }
 
