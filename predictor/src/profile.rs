@@ -108,6 +108,22 @@ impl Profile {
         }
     }
 
+    /// Returns what is known, to be kept: how many observations were seen, and what those of each bucket weigh now.
+    pub fn known(&self) -> (u64, &[f64]) {
+        (self.seen, &self.counts)
+    }
+
+    /// Takes in what was known before a restart, as [`Profile::known`] gave it, beside what was seen since. Weights that are
+    /// no weights, and buckets that there are none of, are left out.
+    pub fn recall(&mut self, seen: u64, weights: impl Iterator<Item = f64>) {
+        self.seen = self.seen.saturating_add(seen);
+        for (count, weight) in self.counts.iter_mut().zip(weights) {
+            if weight.is_finite() && 0.0 <= weight {
+                *count += weight;
+            }
+        }
+    }
+
     /// Returns the belief that these observations support; the costs are left at zero for the caller, who knows prices.
     pub fn belief(&self, sprinter_up_to_us: u32) -> Belief {
         let weight: f64 = self.counts.iter().sum();
@@ -203,6 +219,22 @@ mod tests {
         assert!((420_000..600_000).contains(&belief.p50_us), "{belief:?}");
         assert!((790_000..1_130_000).contains(&belief.p95_us), "{belief:?}");
         assert!((0.0..0.35).contains(&belief.p_long), "{belief:?}");
+    }
+
+    #[test]
+    fn what_was_known_before_a_restart_is_believed_again() {
+        let mut before = Profile::default();
+        before.update((0..BUCKETS).map(|bucket| if bucket == 30 { 90 } else { 0 }), 1.0);
+        let (seen, weights) = before.known();
+        let mut after = Profile::default();
+        after.recall(seen, weights.iter().copied());
+        assert_eq!(after.belief(1), before.belief(1));
+        // The counters of the new life begin at nothing, and count on.
+        after.update((0..BUCKETS).map(|bucket| u64::from(bucket == 30) * 10), 1.0);
+        assert_eq!((after.belief(1).seen, after.known().1[30]), (100, 100.0));
+        let known = after.belief(1);
+        after.recall(0, [f64::NAN, f64::INFINITY, -1.0].into_iter().chain([0.0; 200]));
+        assert_eq!(after.belief(1), known, "what is no weight is left out");
     }
 
     #[test]

@@ -247,6 +247,8 @@ impl Control {
                 _ = ticks.tick() => self.tick(Instant::now(), SystemTime::now()),
             }
         }
+        // A gateway that leaves does not lead any more: what it keeps for all is kept before.
+        self.keep_last();
         self.leave().await;
         self.history.close().await;
     }
@@ -269,7 +271,7 @@ impl Control {
         self.plan(now, clock);
         self.obey(now);
         self.act(now);
-        self.history.flush(now);
+        self.keep(now);
         self.shared.look(now);
         self.book(now, clock);
         self.shared.stats().tell_gateways(self.gateways.state(now, clock));

@@ -1,16 +1,19 @@
-//! What each service was asked, kept beyond a restart: 35 days in steps of ten seconds.
+//! What outlives a restart: what each service was asked, 35 days in steps of ten seconds, and [`memo`]s of what was learned,
+//! spent and set.
 //!
-//! A record is an hour of a service ([`hour`]); a store keeps records: a directory ([`directory`]) or a bucket
+//! A record is an hour of a service ([`hour`]); a store keeps records and memos: a directory ([`directory`]) or a bucket
 //! ([`bucket`]). Whoever learns from it holds a [`History`]: it takes steps in and hands them once a minute to a thread
 //! of its own ([`writer`]), which alone waits for disks and networks. A store that is broken, full, held by another or
 //! out of reach costs memory of the past and nothing else: it is told once, counted, and tried again.
 
 mod batch;
 mod bucket;
-mod bytes;
+pub(crate) mod bytes;
 mod day;
 mod directory;
 mod hour;
+mod memo;
+mod records;
 mod writer;
 
 #[cfg(test)]
@@ -23,7 +26,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
-use policies::policy::State;
+use policies::{cost::PicoUsd, policy::State};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
@@ -32,11 +35,13 @@ use tokio::{
 pub(crate) use self::{
     batch::{Batch, Merge, Merged},
     hour::{HOUR_S, REQUESTS_MAX, STEP_S, Step},
+    memo::{Kind, Take},
     writer::Store,
 };
 use self::{
     hour::Hour,
-    writer::{Command, Writer},
+    memo::Memos,
+    writer::{Command, Parcel, Writer},
 };
 
 /// Days that are kept: four whole weeks behind the one that is under way, which is what a rhythm of the week is learned
@@ -49,6 +54,9 @@ const FLUSH_EVERY: Duration = Duration::from_mins(1);
 /// How long a gateway that ends waits for its last steps to be written.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
+/// How long is waited for something to be written at once: a bucket that is read and written, and somebody else's turn.
+const NOTE_MAX: Duration = Duration::from_secs(10);
+
 /// What each service was asked, on its way to a store.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -56,10 +64,17 @@ pub(crate) struct History {
     writer: Option<mpsc::Sender<Command>>,
     /// What no writer has yet.
     pending: Batch,
+    memos: Memos,
+    back: Vec<Take>,
+    leads: bool,
     lost: u64,
     flushed: Instant,
     health: Arc<Mutex<Health>>,
 }
+
+/// Has something written at once, and waits for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Notary(mpsc::Sender<Command>);
 
 /// How the store is.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +102,7 @@ pub(crate) struct Loading(mpsc::Receiver<Loaded>);
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     services: BTreeMap<Arc<str>, BTreeMap<u64, Box<[u8]>>>,
+    memos: Memos,
     /// All of it was read. If not, another [`Loaded`] comes once it can be.
     pub(crate) complete: bool,
     /// Records that could not be read.
@@ -122,8 +138,7 @@ impl History {
             }
         };
         let flushed = Instant::now();
-        let history = Self { writer, pending: Batch::default(), lost: 0, flushed, health };
-        Ok((history, Loading(loading)))
+        Ok((Self { writer, flushed, health, ..Self::none() }, Loading(loading)))
     }
 
     /// Keeps nothing.
@@ -131,10 +146,23 @@ impl History {
         Self {
             writer: None,
             pending: Batch::default(),
+            memos: Memos::new(),
+            back: Vec::new(),
+            leads: false,
             lost: 0,
             flushed: Instant::now(),
             health: Arc::default(),
         }
+    }
+
+    /// Returns what has something written at once; `None` without a store.
+    pub(crate) fn notary(&self) -> Option<Notary> {
+        self.writer.clone().map(Notary)
+    }
+
+    /// Knows whether this gateway leads: of a bucket that several share, that one forgets what is too old.
+    pub(crate) fn leads(&mut self, leads: bool) {
+        self.leads = leads;
     }
 
     /// Takes in what `service` was asked in the step at `at_s`, seconds since 1970. Given again, a step replaces the first.
@@ -142,6 +170,27 @@ impl History {
         if self.writer.is_some() {
             self.pending.set(service, at_s, step);
         }
+    }
+
+    /// Takes in memos, each in the place of an earlier one of its name.
+    pub(crate) fn remember(
+        &mut self,
+        kind: Kind,
+        memos: impl IntoIterator<Item = (Arc<str>, Vec<u8>)>,
+    ) {
+        if self.writer.is_some() {
+            self.memos.extend(memos.into_iter().map(|(name, memo)| ((kind, name), memo)));
+        }
+    }
+
+    /// Takes in what is left of budgets that were taken from: it is given back when this is closed.
+    pub(crate) fn give_back(&mut self, left: impl IntoIterator<Item = Take>) {
+        self.back.extend(left);
+    }
+
+    /// Tells whether there is a store, and the next flush hands something over to it.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.writer.is_some() && self.flushed + FLUSH_EVERY <= now
     }
 
     /// Hands over what was taken in, once a minute; to be called at any pace. Never waits: what cannot be handed over now
@@ -154,16 +203,23 @@ impl History {
     }
 
     fn hand_over(&mut self) {
-        let Some(writer) = self.writer.as_ref().filter(|_| !self.pending.is_empty()) else {
+        let Some(writer) = self.writer.clone() else { return };
+        if self.pending.is_empty() && self.memos.is_empty() {
             return;
-        };
-        let batch = std::mem::take(&mut self.pending);
-        if let Err(back) = writer.try_send(Command::Save(batch)) {
+        }
+        let parcel = self.parcel();
+        if let Err(back) = writer.try_send(Command::Save(parcel)) {
             let (mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) =
                 back;
-            self.pending = back.into_batch();
+            let Command::Save(back) = back else { unreachable!("it was just made") };
+            (self.pending, self.memos, self.back) = (back.batch, back.memos, back.back);
             self.lost += self.pending.limit(batch::HOURS_MAX);
         }
+    }
+
+    fn parcel(&mut self) -> Parcel {
+        let (batch, memos) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.memos));
+        Parcel { batch, memos, back: std::mem::take(&mut self.back), leads: self.leads }
     }
 
     /// Returns how the store is.
@@ -173,19 +229,57 @@ impl History {
         health
     }
 
-    /// Has everything written, and ends; within [`CLOSE_MAX`].
+    /// Has everything written, and what is left of budgets given back, and ends; within [`CLOSE_MAX`].
     pub(crate) async fn close(mut self) {
         let Some(writer) = self.writer.take() else { return };
         let (done, saved) = oneshot::channel();
         let last = async move {
-            let batch = std::mem::take(&mut self.pending);
-            writer.send(Command::Close(batch, done)).await.is_ok() && saved.await.is_ok()
+            let parcel = self.parcel();
+            writer.send(Command::Close(parcel, done)).await.is_ok() && saved.await.is_ok()
         };
         if timeout(CLOSE_MAX, last).await != Ok(true) {
             tracing::warn!(
                 "what services were asked last could not be written to `state`, and is forgotten"
             );
         }
+    }
+}
+
+impl Notary {
+    /// Writes a memo. When this returns well it outlives this process, whatever becomes of it; if not, it is tried again.
+    ///
+    /// # Errors
+    /// Says why it could not be written now.
+    pub(crate) async fn note(
+        &self,
+        kind: Kind,
+        name: Arc<str>,
+        memo: Vec<u8>,
+    ) -> Result<(), String> {
+        self.ask(|done| Command::Note([((kind, name), memo)].into(), done)).await
+    }
+
+    /// Takes from a budget, and returns what was given: nothing when it is spent. What was given counts as spent for every
+    /// gateway of this store, unless it is given back at the end.
+    ///
+    /// # Errors
+    /// Says why nothing could be taken now.
+    pub(crate) async fn take(&self, take: Take) -> Result<PicoUsd, String> {
+        self.ask(|done| Command::Take(take, done)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Command,
+    ) -> Result<T, String> {
+        let (done, told) = oneshot::channel();
+        let asked = async {
+            self.0.send(command(done)).await.ok()?;
+            told.await.ok()
+        };
+        let answer = timeout(NOTE_MAX, asked).await;
+        let silent = || Err(format!("`state` did not answer within {} s", NOTE_MAX.as_secs()));
+        answer.ok().flatten().unwrap_or_else(silent)
     }
 }
 
@@ -228,6 +322,26 @@ impl Loaded {
                 self.services.insert(service.into(), BTreeMap::from([(hour, record)]));
             }
         }
+    }
+
+    /// Takes in a memo, when it can be read.
+    fn take_in_memo(&mut self, kind: Kind, name: &str, record: &[u8]) {
+        match memo::decode(record) {
+            Ok((_, memo)) => {
+                self.memos.insert((kind, name.into()), memo.to_vec());
+            }
+            Err(why) => {
+                let name = name.replace('\n', " ");
+                self.notes.push(format!("what is remembered of {name} ({}): {why}", kind.as_str()));
+                self.damaged += 1;
+            }
+        }
+    }
+
+    /// Returns the memos of a kind: name and bytes.
+    pub(crate) fn memos(&self, kind: Kind) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        let of_kind = self.memos.iter().filter(move |((of, _), _)| *of == kind);
+        of_kind.map(|((_, name), memo)| (name, &**memo))
     }
 
     /// Returns the services that there is anything of.

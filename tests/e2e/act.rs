@@ -239,6 +239,27 @@ async fn spot_tasks_that_are_given_notice_are_replaced_while_it_runs() {
 }
 
 #[tokio::test]
+async fn another_share_on_spot_is_proposed_and_never_set() {
+    let cloud = cloud(3).await;
+    let bounds = "min: 1, max: 3, fallback: 3, spot: { up_to: 100% }";
+    let gateway = gateway(&policy(&cloud, "act", &tasks(bounds))).await;
+    let proposed = until("it is proposed", async || {
+        let proposed = gateway.admin("/services").await[0]["spot_proposed"].clone();
+        (proposed["tasks"] == 3).then_some(proposed)
+    })
+    .await;
+    assert_eq!((&proposed["on_spot"], &proposed["wanted"]), (&json!(0), &json!(2)), "{proposed}");
+    let status = run(["status", "--admin", &format!("http://{}", gateway.admin)]).await;
+    let command = "aws ecs update-service --cluster prod --service web --force-new-deployment";
+    let said = status.stdout.contains("web: 0 of 3 tasks on Spot, 2 may be");
+    assert!(said && status.stdout.contains(command), "{status:?}");
+    let providers = cloud.state().await["services"]["prod/web"].clone();
+    assert!(!providers.to_string().contains("FARGATE_SPOT"), "{providers}");
+    drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
 async fn tasks_come_also_when_the_schedule_cannot_be_made() {
     let cloud = cloud(1).await;
     cloud.fault(json!({ "scheduler": { "down": { "status": 503 } } })).await;

@@ -317,6 +317,59 @@ async fn a_bucket_is_merged_into_and_never_overwritten_blindly() {
 }
 
 #[tokio::test]
+async fn cloudwatch_fills_the_history_by_minutes_and_further_back_by_five() {
+    let cloud = Cloud::start("functions: {}", 1).await;
+    let folder = folder();
+    let aws = format!("region: eu-west-1\nendpoint_url: {}\nstate:", cloud.url());
+    let dir = folder.path().display().to_string();
+    let policy = POLICY.replace("state:", &aws).replace("${DIR}", &dir);
+    std::fs::write(folder.path().join("policy.yaml"), policy).expect("the folder is ours");
+    // Two hours of this day, sixty a minute, with ten minutes of silence; and an hour of twenty days ago.
+    let (start_s, old_s) = (hour_s() - 7_200, hour_s() - 20 * 86_400);
+    let minutes = (0..120).filter(|minute| !(30..40).contains(minute));
+    cloud.requests(minutes.map(|minute| (start_s + minute * 60, 60))).await;
+    cloud.requests((0..60).map(|minute| (old_s + minute * 60, 30))).await;
+    let metric = ["--cloudwatch", "AWS/ApplicationELB/RequestCount", "--service", "film"];
+    let (from, until) = (start_s.to_string(), (start_s + 7_200).to_string());
+    let range = ["--dimension", "LoadBalancer=app/web/1", "--from", &from, "--until", &until];
+    let source = [&metric[..], &range].concat();
+
+    let told = filled(folder.path(), &[&source[..], &["--dry-run"]].concat()).await;
+    says(&told, &["nothing is written: --dry-run"]);
+    // A load balancer that was asked nothing reports nothing.
+    let told = filled(folder.path(), &source).await;
+    says(&told, &["6600 requests in 720 steps of 10 s; at most 10 in one", "no gaps"]);
+    says(&told, &["service time: 300ms (the prior of its route", "720 steps written"]);
+    let told = filled(folder.path(), &source).await;
+    says(&told, &["0 steps written; 720 were there already and stay as they are"]);
+    let unknown = [&source[..], &["--missing", "unknown", "--replace"]].concat();
+    let told = filled(folder.path(), &unknown).await;
+    says(&told, &["6600 requests in 660 steps of 10 s", "1 gaps, 10m in all; the longest 10m"]);
+
+    let (from, until) = (old_s.to_string(), (old_s + 3_600).to_string());
+    let range = ["--dimension", "LoadBalancer=app/web/1", "--from", &from, "--until", &until];
+    let told = filled(folder.path(), &[&metric[..], &range].concat()).await;
+    says(&told, &["1800 requests in 360 steps of 10 s; at most 5 in one", "360 steps written"]);
+
+    // What is not there is most likely a slip.
+    let range = ["--dimension", "LoadBalancer=app/other/1", "--from", &from, "--until", &until];
+    let none = "CloudWatch has no points of AWS/ApplicationELB/RequestCount between";
+    refused(folder.path(), &[&metric[..], &range].concat(), &[none, "every dimension"]).await;
+    cloud.fault(serde_json::json!({ "cloudwatch": { "down": { "status": 500 } } })).await;
+    refused(folder.path(), &source, &["CloudWatch GetMetricData: "]).await;
+    cloud.clear_faults().await;
+    // A metric that is no count is refused with its place, and nothing of it is written.
+    let absurd_s = start_s - 7_200;
+    cloud.requests((0..20).map(|_| (absurd_s, u32::MAX))).await;
+    let (from, until) = (absurd_s.to_string(), start_s.to_string());
+    let range = ["--dimension", "LoadBalancer=app/web/1", "--from", &from, "--until", &until];
+    let absurd = [&metric[..], &range, &["--step", "60s"]].concat();
+    let place = "AWS/ApplicationELB/RequestCount at 20";
+    refused(folder.path(), &absurd, &[place, "a billion a second"]).await;
+    cloud.stop().await;
+}
+
+#[tokio::test]
 async fn slips_are_told_with_what_to_write() {
     let folder = folder();
     let path = folder.path();

@@ -115,3 +115,24 @@ async fn mode_off_learns_nothing() {
     .await;
     assert_eq!(gateway.get("/slow").await.decision("reason"), "prior");
 }
+
+#[tokio::test]
+async fn what_routes_have_taught_is_known_after_a_restart() {
+    let (api, app) = lanes().await;
+    let state = TempDir::new().expect("there is room for temporary files");
+    let more = ", auto: { sprinter_up_to: 150ms, prior: 10ms }";
+    let policy = both_lanes(&api, &[&app], 8, more);
+    let policy = format!("state: '{}'\n{policy}", state.path().display());
+    let gateway = Gateway::start(&policy).await;
+    until_decided(&gateway, "/slow", "marathon", "learned").await;
+    gateway.terminate();
+    gateway.ended().await;
+
+    let gateway = Gateway::start(&policy).await;
+    let seen = async || gateway.admin("/routes").await[0]["beliefs"][0]["seen"].as_u64();
+    until("it is known", async || seen().await.filter(|seen| 20 <= *seen)).await;
+    // Of the first request that it is asked.
+    let answer = gateway.get("/slow").await;
+    let is = (answer.decision("class"), answer.decision("reason"), answer.decision("lane"));
+    assert_eq!(is, ("marathon", "learned", "container"));
+}

@@ -1,6 +1,8 @@
 //! `mode: act` on the Lambda lane: environments are warm before anybody asks, at the local cloud's Lambda and the real adapter.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     act::done,
@@ -178,5 +180,80 @@ async fn a_throttled_round_ends_and_is_tried_again_later() {
     let status = run(["status", "--admin", &format!("http://{}", gateway.admin)]).await;
     assert!(status.stdout.contains("app: 3 environments warm: at the least of 3"), "{status:?}");
     drop(gateway);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_days_budget_is_not_spent_twice_by_a_gateway_that_was_killed() {
+    let cloud = cloud(&adapted(), 5).await;
+    let state = TempDir::new().expect("there is room for temporary files");
+    let state = format!("state: '{}'\n", state.path().display());
+    // An invoke is reckoned at half a second of 512 MiB, 0.0000044 USD: there is enough for one, hardly for two, and not for three.
+    let pool = "assume: { memory: 512MiB, timeout: 30s }, warm_pool: { min: 3, max: 3, spend: $0.000005/day }";
+    let policy = state + &policy(&cloud, "act", pool);
+    let spent = "what `warm_pool.spend` allows for the day (UTC) is spent";
+    let first = gateway(&policy, "5").await;
+    first.until_told(spent).await;
+    let warmed = function(&cloud).await["invocations"].as_u64().expect("it is a number");
+    assert!((1..=2).contains(&warmed), "{warmed}");
+    first.signal(Signal::KILL);
+    first.ended().await;
+
+    let second = gateway(&policy, "5").await;
+    second.until_told(spent).await;
+    assert_eq!(function(&cloud).await["invocations"], warmed, "it is the same day's");
+    assert_eq!(second.get("/thumb?size=512").await.status(), 200, "requests are served");
+    drop(second);
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn what_pacer_provisioned_goes_with_the_pool_and_what_others_did_stays() {
+    let cloud = cloud(&adapted(), 60).await;
+    let state = TempDir::new().expect("there is room for temporary files");
+    let state = format!("state: '{}'\n", state.path().display());
+    let with = |lambda: &str| state.clone() + &policy(&cloud, "act", lambda);
+    let first =
+        gateway(&with("cold_start: provisioned, warm_pool: { min: 2, max: 4 }"), "60").await;
+    done(&first, "provision", "provisioned concurrency 0 -> 2").await;
+    first.signal(Signal::KILL);
+    first.ended().await;
+
+    // Another life, and a policy that asks for none any more.
+    let second = gateway(&with("cold_start: provisioned"), "60").await;
+    let deed = done(&second, "provision", "provisioned concurrency 2 -> none").await;
+    assert_eq!(deed["why"], "the policy does not ask for it any more, and Pacer set it", "{deed}");
+    until("it is gone", async || {
+        second.signal(Signal::HUP);
+        let lambda = second.admin("/services").await[0]["lambda"].clone();
+        let version = &lambda["version"];
+        (version.is_object() && version["provisioned"].is_null()).then_some(())
+    })
+    .await;
+
+    // What somebody else sets is theirs.
+    let path = "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=live";
+    cloud.lambda("PUT", path, json!({ "ProvisionedConcurrentExecutions": 1 })).await;
+    let requested = [("service", "app"), ("kind", "requested")];
+    until("it is read", async || {
+        second.signal(Signal::HUP);
+        let metrics = second.metrics().await;
+        (metrics.get("pacer_lambda_provisioned", &requested) > 0.5).then_some(())
+    })
+    .await;
+    // Whatever is done of what was read is done in the tick that follows: the loop has learned something since.
+    let worlds =
+        async || second.admin("/status").await["worlds_published"].as_u64().expect("a number");
+    let before = worlds().await;
+    until("the loop went on", async || {
+        second.get("/thumb?size=512").await;
+        (before < worlds().await).then_some(())
+    })
+    .await;
+    let removed = cloud.calls().await.into_iter().filter(|(call, _)| {
+        call.starts_with("DELETE ") && call.contains("provisioned-concurrency")
+    });
+    assert_eq!(removed.map(|(_, times)| times.as_u64().unwrap_or(0)).sum::<u64>(), 1);
+    drop(second);
     cloud.stop().await;
 }

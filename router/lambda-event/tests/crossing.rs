@@ -11,7 +11,7 @@ use lambda_event::{
 };
 
 /// What a client may not say: of one connection, of AWS, of the gateway.
-const NEVER: [&str; 19] = [
+const NEVER: [&str; 21] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",

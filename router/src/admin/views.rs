@@ -23,8 +23,11 @@ use tokio::time::Instant;
 
 use crate::{
     control::{
-        DiscoveryState, FunctionState, Lately, Shared, act::Deed, capacity::PlanState,
-        functions::SnapStart, gateways::GatewaysState,
+        DiscoveryState, FunctionState, Lately, Shared,
+        act::{Deed, spot::Proposal},
+        capacity::PlanState,
+        functions::SnapStart,
+        gateways::GatewaysState,
     },
     history::Health,
     lane::container::Tasks,
@@ -182,6 +185,7 @@ pub(super) fn services(shared: &Shared) -> Value {
             "container": endpoints.tasks.as_deref().map(container),
             "plan": plans.get(&service.name).map(plan),
             "not_acted_on": shared.stats().trouble(&service.name),
+            "spot_proposed": shared.stats().spot(&service.name).as_ref().map(spot),
             "lately": lately(&shared.lately(&service.name)),
         })
     });
@@ -248,6 +252,12 @@ fn plan(plan: &PlanState) -> Value {
         "start_seconds": plan.start.as_secs_f64(),
         "forecast_slots": { "expected": plan.expected.0, "p90": plan.expected.1 },
     })
+}
+
+/// Which share of a service's tasks is on Spot, and what would have it as the policy wants.
+fn spot(proposal: &Proposal) -> Value {
+    let Proposal { tasks, on_spot, wanted, command } = proposal;
+    json!({ "tasks": tasks, "on_spot": on_spot, "wanted": wanted, "command": command })
 }
 
 fn container(tasks: &Tasks) -> Value {

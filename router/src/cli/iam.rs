@@ -102,6 +102,8 @@ struct Names {
     /// Where history is kept, when it is in S3: the bucket, and the objects in it.
     buckets: Vec<String>,
     days: Vec<String>,
+    /// What is remembered beside it.
+    memory: Vec<String>,
     /// What history is filled from with `pacer backfill --cloudwatch`: AWS scopes it to nothing (Service Authorization
     /// Reference, CloudWatch).
     metrics: Vec<String>,
@@ -121,6 +123,7 @@ impl Names {
             queues: all(),
             buckets: all(),
             days: all(),
+            memory: all(),
             metrics: all(),
             tables: all(),
             acting: Acting::any(),
@@ -141,6 +144,7 @@ impl Names {
             let slash = if prefix.is_empty() { "" } else { "/" };
             let bucket = format!("arn:{partition}:s3:::{bucket}");
             names.days.push(format!("{bucket}/{prefix}{slash}history/*"));
+            names.memory.push(format!("{bucket}/{prefix}{slash}memory/*"));
             names.buckets.push(bucket);
         }
         let mut account = |named: Option<&str>| {
@@ -173,8 +177,10 @@ impl Names {
                 let function = function + &qualifier;
                 let provisioned =
                     lambda.cold_start == ColdStart::Provisioned && lambda.warm_pool.is_some();
-                if service.mode == Mode::Act && provisioned {
-                    acting.provisioned.push(function.clone());
+                if service.mode == Mode::Act && lambda.qualifier.is_some() {
+                    let list =
+                        if provisioned { &mut acting.provisioned } else { &mut acting.taken_back };
+                    list.push(function.clone());
                 }
                 functions.push(function);
             }
@@ -276,6 +282,8 @@ fn statements(role: Role, names: &Names) -> Vec<Value> {
                 read_account(),
                 list_history(),
                 history(),
+                statement("ForgetHistory", &["s3:DeleteObject"], &names.days),
+                statement("Memory", &["s3:GetObject", "s3:PutObject"], &names.memory),
                 statement("Gateways", &TABLE_CALLS, &names.tables),
             ],
             names.acting.statements(),

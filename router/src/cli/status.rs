@@ -121,6 +121,16 @@ fn plans(lines: &mut Vec<String>, services: &[Value]) {
         if let Some(trouble) = service["not_acted_on"].as_str() {
             lines.push(format!("  {name} LEFT AS IT IS: {trouble}"));
         }
+        if let Some(command) = service["spot_proposed"]["command"].as_str() {
+            let spot = &service["spot_proposed"];
+            lines.push(format!(
+                "  {name}: {} of {} on Spot, {} may be. Pacer does not set it, since that replaces every task; to do it:",
+                spot["on_spot"],
+                counted(&spot["tasks"], "task"),
+                spot["wanted"],
+            ));
+            lines.push(format!("    {command}"));
+        }
         // Without tasks the line above is of environments.
         if let Some(why) = plan["environments_why"].as_str().filter(|_| plan["tasks"].is_number()) {
             lines.push(format!("  {name}: {why}{done}"));

@@ -9,6 +9,7 @@ mod call;
 mod deeds;
 mod next;
 mod service;
+pub(crate) mod spot;
 pub(crate) mod warm;
 
 use std::{

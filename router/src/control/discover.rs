@@ -178,6 +178,11 @@ impl Fleet {
         }
     }
 
+    /// Returns the container lane as the policy has it.
+    pub(crate) fn container(&self) -> &Container {
+        &self.container
+    }
+
     /// Returns how long its tasks take to start.
     pub(crate) fn starts(&self) -> &Starts {
         &self.starts

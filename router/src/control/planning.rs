@@ -1,6 +1,9 @@
 //! The control loop's part in planning: what was asked is told, kept and learned, and what was planned is had.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use policies::policy::State;
 use tokio::time::Instant;
@@ -8,8 +11,13 @@ use tracing::{info, warn};
 
 use super::{
     Control, Report,
-    act::{Allowed, Circumstances, Names, warm::Surroundings},
+    act::{
+        Allowed, Circumstances, Names,
+        spot::{Proposal, proposal},
+        warm::Surroundings,
+    },
     capacity::{Look, STEP_S},
+    discover::Fleet,
 };
 use crate::history::{self, History, Loaded, Loading};
 
@@ -44,7 +52,45 @@ impl Control {
         if 0 < services {
             info!(services, complete = loaded.complete, "what was asked before is known");
         }
+        self.warmers.recall(&loaded);
+        let (beliefs, unread) =
+            self.learner.recall(&self.policy, loaded.memos(history::Kind::Profile));
+        for note in unread {
+            warn!("left out of what was learned: {note}");
+        }
+        if let Some(beliefs) = beliefs {
+            info!("what routes have taught is known");
+            self.publish(Some(Arc::new(beliefs)), None, None);
+        }
         self.capacity.remember(loaded);
+    }
+
+    /// Has what was asked and learned written, when that is due.
+    pub(super) fn keep(&mut self, now: Instant) {
+        let leads = self.gateways.group().leader;
+        self.history.leads(leads);
+        if self.history.is_due(now) {
+            self.keep_profiles();
+        }
+        self.history.flush(now);
+    }
+
+    /// Has written what is left at the end: what was learned last, and what was taken of budgets and not spent.
+    pub(super) fn keep_last(&mut self) {
+        self.keep_profiles();
+        self.history.give_back(self.warmers.left());
+    }
+
+    fn keep_profiles(&mut self) {
+        if self.keeps() {
+            let learned = self.learner.changed(&self.policy);
+            self.history.remember(history::Kind::Profile, learned);
+        }
+    }
+
+    /// Tells whether this gateway keeps what all of them know: a bucket is everybody's.
+    fn keeps(&self) -> bool {
+        self.gateways.group().leader || !matches!(self.policy.state, Some(State::S3 { .. }))
     }
 
     /// Counts what was asked when another step of ten seconds has ended, tells the other gateways, and plans once they have
@@ -74,8 +120,7 @@ impl Control {
         if let Some((all, _)) = group.asked_so_far(look.number()) {
             look.asked = all.clone();
         }
-        // A bucket is everybody's, and each knows the sum: one keeps it.
-        let keeps = group.leader || !matches!(self.policy.state, Some(State::S3 { .. }));
+        let keeps = self.keeps();
         for (service, step) in look.asked.iter().filter(|_| keeps) {
             // Of a service of Lambda alone nothing is asked of containers.
             if !self.fleets.values().any(|fleet| fleet.name() == service) {
@@ -93,6 +138,7 @@ impl Control {
             });
         }
         self.shared.tell_plans(self.capacity.states());
+        self.shared.stats().tell_spot(self.fleets.values().filter_map(spot).collect());
     }
 
     /// Starts the calls that have what was planned.
@@ -116,12 +162,14 @@ impl Control {
         for call in self.actuators.due(&self.policy, fleets, planned, &circumstances) {
             self.jobs.spawn(async move { Report::Acted(call.await) });
         }
+        let notary = self.history.notary();
         let around = Surroundings {
             world: &self.world,
             functions: &self.functions,
             allowed,
             book: self.capacity.book(),
             clock: self.capacity.clock(),
+            notary: notary.as_ref(),
             now,
         };
         for call in self.warmers.due(&around, |service| self.capacity.environments(service)) {
@@ -130,4 +178,12 @@ impl Control {
         self.gateways.retires(self.actuators.retiring(), now);
         self.shared.stats().tell_troubles(self.actuators.troubles());
     }
+}
+
+/// Returns what share of a service's tasks is proposed to be on Spot.
+fn spot(fleet: &Fleet) -> Option<(Arc<str>, Proposal)> {
+    let (tasks, on_spot) = fleet
+        .present()
+        .fold((0, 0), |(tasks, spot), (_, placed)| (tasks + 1, spot + u32::from(placed.spot)));
+    Some((fleet.name().clone(), proposal(fleet.container(), tasks, on_spot)?))
 }

@@ -16,7 +16,7 @@ use predictor::outcome::Outcome;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    act::{Deed, Deeds},
+    act::{Deed, Deeds, spot::Proposal},
     audit::{Audit, Entry},
     capacity::{Clock, PlanState},
     credentials::Keys,
@@ -279,6 +279,8 @@ pub(crate) struct ControlStats {
     /// By service.
     troubles: Mutex<BTreeMap<Arc<str>, String>>,
     /// By service.
+    spot: Mutex<BTreeMap<Arc<str>, Proposal>>,
+    /// By service.
     functions: Mutex<Arc<BTreeMap<Arc<str>, FunctionState>>>,
     gateways: Mutex<Option<GatewaysState>>,
 }
@@ -346,6 +348,15 @@ impl ControlStats {
 
     pub(super) fn tell_troubles(&self, troubles: BTreeMap<Arc<str>, String>) {
         *lock(&self.troubles) = troubles;
+    }
+
+    /// Returns which strategy is proposed for a service, for another share of its tasks on Spot.
+    pub(crate) fn spot(&self, service: &str) -> Option<Proposal> {
+        lock(&self.spot).get(service).cloned()
+    }
+
+    pub(super) fn tell_spot(&self, proposals: BTreeMap<Arc<str>, Proposal>) {
+        *lock(&self.spot) = proposals;
     }
 
     /// Returns how the store is that keeps what was asked.

@@ -1,9 +1,9 @@
-//! A bucket as a store: an object a day, `<prefix>/history/YYYY-MM-DD`.
+//! A bucket as a store: an object a day, `<prefix>/history/YYYY-MM-DD`, and one for each kind of memo, `<prefix>/memory/KIND`.
 //!
 //! An object can only be written whole, so every write reads first what is there, merges, and puts it back under the
 //! condition that nobody wrote meanwhile (`If-Match`; `If-None-Match` for the day's first): what was not read is never
 //! overwritten. Where a service ignores conditions, two gateways that write in the same second may lose one's last steps.
-//! Nothing is deleted here: a lifecycle rule of the bucket does that, without a permission for Pacer to delete.
+//! Days that are not kept any more are deleted by the gateway that leads, some at a time; nothing else is.
 
 #[cfg(test)]
 mod tests;
@@ -20,11 +20,15 @@ use aws_sdk_s3::{
 use lambda_event::time::Utc;
 use tokio::{task::JoinSet, time::Duration};
 
+use policies::cost::PicoUsd;
+
 use super::{
     Loaded,
     batch::{Batch, Merge, Merged},
     bytes::Unread,
     day::Day,
+    memo::{self, Kind, Memos, Take},
+    records::{self, Records},
 };
 use crate::control::aws::reason;
 
@@ -39,6 +43,12 @@ const AT_ONCE: usize = 8;
 
 /// How often a write begins again because somebody else wrote meanwhile.
 const AGAIN: usize = 5;
+
+/// Objects that are deleted at a time, which is once a day: a bucket that was never pruned is caught up with in days.
+const DELETED_MAX: usize = 40;
+
+/// What the object of a kind of memo begins with.
+const MEMORY: &[u8] = b"pacer-memory\n";
 
 /// Where the objects are.
 #[derive(Debug, Clone)]
@@ -81,8 +91,16 @@ impl Bucket {
     }
 
     fn folder(&self) -> String {
+        self.below("history/")
+    }
+
+    fn below(&self, name: &str) -> String {
         let slash = if self.prefix.is_empty() { "" } else { "/" };
-        format!("{}{slash}history/", self.prefix)
+        format!("{}{slash}{name}", self.prefix)
+    }
+
+    fn memory(&self, kind: Kind) -> String {
+        self.below(&format!("memory/{}", kind.as_str()))
     }
 
     fn key(&self, day: u64) -> String {
@@ -122,7 +140,97 @@ impl Bucket {
                 Err(why) => loaded.notes.push(format!("s3://{}/{key}: {why}", self.name)),
             }
         }
+        for kind in Kind::ALL {
+            let key = self.memory(kind);
+            let Some(object) = self.get(&key).await? else { continue };
+            match records::decode(MEMORY, &object.bytes) {
+                Ok(memos) => memos
+                    .iter()
+                    .for_each(|((_, name), record)| loaded.take_in_memo(kind, name, record)),
+                Err(why) => loaded.notes.push(format!("s3://{}/{key}: {why}", self.name)),
+            }
+        }
         Ok(loaded)
+    }
+
+    /// Writes memos on `day`. One that a newer Pacer wrote is left alone.
+    ///
+    /// # Errors
+    /// When an object could not be read, or not be written: it is as it was.
+    pub(crate) async fn keep(&self, memos: &Memos, day: u64) -> Result<(), String> {
+        for kind in Kind::ALL {
+            if !memos.keys().any(|(of, _)| *of == kind) {
+                continue;
+            }
+            let change = |mut kept: Records| -> Result<_, Unread> {
+                kept.retain(|_, record| !memo::is_forgotten(record, day));
+                for ((_, name), memo) in memos.iter().filter(|((of, _), _)| *of == kind) {
+                    let record = kept.entry((0, name.clone())).or_default();
+                    if !matches!(memo::decode(record), Err(Unread::Newer(..))) {
+                        *record = memo::encode(day, memo);
+                    }
+                }
+                Ok((kept, ()))
+            };
+            self.change_memory(kind, day, change).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes from a budget; what is given is in the bucket as taken when this returns.
+    ///
+    /// # Errors
+    /// When nothing could be taken.
+    pub(crate) async fn take(&self, take: &Take, day: u64) -> Result<PicoUsd, String> {
+        let change = |mut kept: Records| -> Result<_, Unread> {
+            kept.retain(|_, record| !memo::is_forgotten(record, day));
+            let key = (0, take.name.clone());
+            let (memo, given) = take.from(kept.get(&key).map(|record| &**record))?;
+            kept.insert(key, memo::encode(day, &memo));
+            Ok((kept, given))
+        };
+        self.change_memory(Kind::Spend, day, change).await
+    }
+
+    async fn change_memory<T>(
+        &self,
+        kind: Kind,
+        day: u64,
+        change: impl Fn(Records) -> Result<(Records, T), Unread>,
+    ) -> Result<T, String> {
+        let rewritten = |object: Option<&[u8]>| -> Result<_, Unread> {
+            let kept = object.map(|object| records::decode(MEMORY, object)).transpose()?;
+            let (kept, came) = change(kept.unwrap_or_default())?;
+            Ok((Some(records::encode(MEMORY, &kept)), came))
+        };
+        self.rewrite(&self.memory(kind), day * 86_400, rewritten).await
+    }
+
+    /// Deletes days before `before`, counted since 1970, the oldest first: [`DELETED_MAX`] at most. Returns how many.
+    ///
+    /// # Errors
+    /// When the bucket could not be listed, or an object not be deleted.
+    pub(crate) async fn prune(&self, before: u64) -> Result<usize, String> {
+        let (folder, first) = (self.folder(), self.key(before));
+        let is_day = |key: &String| {
+            let name = key.strip_prefix(&folder).unwrap_or_default();
+            // A day that was damaged and set aside goes when it would have gone.
+            let day = name.split_once(".damaged-").map_or(name, |(day, _)| day);
+            let shape = |(place, byte): (usize, u8)| match place {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            };
+            day.len() == 10 && day.bytes().enumerate().all(shape)
+        };
+        let mut old: Vec<_> = self.list().await?;
+        old.retain(|key| is_day(key) && *key < first);
+        old.sort();
+        old.truncate(DELETED_MAX);
+        for key in &old {
+            let delete = self.client.delete_object().bucket(&self.name).key(key).send().await;
+            delete.map_err(|error| self.said(&format!("DeleteObject {key}"), reason(&error)))?;
+        }
+        Ok(old.len())
     }
 
     /// Merges a batch into the object of `day`, of which all of it is.
@@ -136,41 +244,55 @@ impl Bucket {
         how: Merge,
         now_s: u64,
     ) -> Result<Merged, String> {
-        let key = self.key(day);
+        let rewritten = |object: Option<&[u8]>| -> Result<_, Unread> {
+            let stored = object.map(Day::decode).transpose()?;
+            let mut merged = stored.clone().unwrap_or_default();
+            let came = merged.merge(batch, how)?;
+            let changed = stored.is_none_or(|stored| stored != merged);
+            Ok((changed.then(|| merged.encode()), came))
+        };
+        self.rewrite(&self.key(day), now_s, rewritten).await
+    }
+
+    /// Writes an object anew from what is in it, as `change` says, unless that is nothing; again when somebody else wrote
+    /// meanwhile. One that is damaged is set aside, and begun anew.
+    async fn rewrite<T>(
+        &self,
+        key: &str,
+        now_s: u64,
+        change: impl Fn(Option<&[u8]>) -> Result<(Option<Vec<u8>>, T), Unread>,
+    ) -> Result<T, String> {
+        let name = || format!("s3://{}/{key}", self.name);
+        let refused = |why: Unread| format!("{}: {why}", name());
         for _ in 0..AGAIN {
-            let object = self.get(&key).await?;
-            let name = || format!("s3://{}/{key}", self.name);
-            let stored = match object.as_ref().map(|object| (object, Day::decode(&object.bytes))) {
-                None => Day::default(),
-                Some((_, Ok(stored))) => stored,
-                Some((object, Err(Unread::Damaged(why)))) => {
-                    let aside = format!("{key}.damaged-{now_s}");
-                    self.put(&aside, object.bytes.clone(), None).await?;
-                    tracing::warn!(
-                        object = name(),
-                        why,
-                        aside,
-                        "a day of history is damaged, and set aside"
-                    );
-                    Day::default()
+            let object = self.get(key).await?;
+            let (new, came) = match change(object.as_ref().map(|object| &*object.bytes)) {
+                Err(Unread::Damaged(why)) => {
+                    if let Some(object) = &object {
+                        let aside = format!("{key}.damaged-{now_s}");
+                        self.put(&aside, object.bytes.clone(), None).await?;
+                        tracing::warn!(
+                            object = name(),
+                            why,
+                            aside,
+                            "an object of history is damaged, and set aside"
+                        );
+                    }
+                    change(None).map_err(refused)?
                 }
-                Some((_, Err(newer))) => return Err(format!("{}: {newer}", name())),
+                changed => changed.map_err(refused)?,
             };
-            let mut merged = stored.clone();
-            let came = merged.merge(batch, how).map_err(|newer| format!("{}: {newer}", name()))?;
-            if object.is_some() && merged == stored {
-                return Ok(came);
-            }
+            let Some(new) = new else { return Ok(came) };
             let condition = match &object {
                 None => Condition::New,
                 Some(Object { etag: Some(etag), .. }) => Condition::Still(etag.clone()),
                 Some(_) => Condition::Any,
             };
-            if self.put(&key, merged.encode(), Some(condition)).await? {
+            if self.put(key, new, Some(condition)).await? {
                 return Ok(came);
             }
         }
-        Err(format!("s3://{}/{key}: others write it all the time", self.name))
+        Err(format!("{}: others write it all the time", name()))
     }
 
     /// Lists the keys of all days.

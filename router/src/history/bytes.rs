@@ -21,7 +21,7 @@ pub(crate) enum Unread {
 }
 
 /// Writes seven bits a byte, the lowest first; the highest bit says that more follow (LEB128).
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     while 0x7f < number {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -30,7 +30,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Takes a number off the front.
-pub(super) fn take(from: &mut &[u8]) -> Result<u64, Unread> {
+pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Unread> {
     let mut number = 0_u64;
     for place in 0..10 {
         let (&byte, rest) = from.split_first().ok_or(Unread::Damaged("it ends early"))?;
@@ -48,34 +48,46 @@ pub(super) fn take(from: &mut &[u8]) -> Result<u64, Unread> {
 }
 
 /// Writes the difference of two numbers: small ones are short, whichever way they go.
-pub(super) fn put_difference(out: &mut Vec<u8>, from: u64, to: u64) {
+pub(crate) fn put_difference(out: &mut Vec<u8>, from: u64, to: u64) {
     let difference = to.wrapping_sub(from).cast_signed();
     put(out, ((difference << 1) ^ (difference >> 63)).cast_unsigned());
 }
 
 /// Takes a difference off the front, and returns the number that it leads to.
-pub(super) fn take_difference(bytes: &mut &[u8], from: u64) -> Result<u64, Unread> {
+pub(crate) fn take_difference(bytes: &mut &[u8], from: u64) -> Result<u64, Unread> {
     let folded = take(bytes)?;
     let difference = (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed();
     Ok(from.wrapping_add_signed(difference))
 }
 
 /// Takes so many bytes off the front.
-pub(super) fn take_bytes<'a>(from: &mut &'a [u8], count: u64) -> Result<&'a [u8], Unread> {
+pub(crate) fn take_bytes<'a>(from: &mut &'a [u8], count: u64) -> Result<&'a [u8], Unread> {
     let count = usize::try_from(count).map_err(|_| Unread::Damaged("a length is absurd"))?;
     let (bytes, rest) = from.split_at_checked(count).ok_or(Unread::Damaged("it ends early"))?;
     *from = rest;
     Ok(bytes)
 }
 
+/// Writes bytes after their number.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Takes bytes off the front that [`put_bytes`] wrote.
+pub(crate) fn take_counted<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Unread> {
+    let count = take(from)?;
+    take_bytes(from, count)
+}
+
 /// Closes what was written.
-pub(super) fn seal(out: &mut Vec<u8>) {
+pub(crate) fn seal(out: &mut Vec<u8>) {
     let sum = sum(out);
     out.extend_from_slice(&sum);
 }
 
 /// Returns what was written before the seal.
-pub(super) fn unseal(bytes: &[u8]) -> Result<&[u8], Unread> {
+pub(crate) fn unseal(bytes: &[u8]) -> Result<&[u8], Unread> {
     let end = bytes.len().checked_sub(SEAL).ok_or(Unread::Damaged("it ends early"))?;
     let (body, seal) = bytes.split_at(end);
     if sum(body) == seal { Ok(body) } else { Err(Unread::Damaged("its checksum is wrong")) }

@@ -1,26 +1,24 @@
 //! One day of all services, as one object of a bucket.
 //!
-//! A magic, a version, then a record an hour and service (hour of the day, name, the hour's own bytes), then a seal over
-//! all. Hours stay as bytes until one of them is written to: most of a day's are only passed on.
+//! [`records`] of which each is an hour of a service. Hours stay as bytes until one of them is written to: most of a day's are
+//! only passed on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     batch::{Batch, Merge, Merged, merge},
-    bytes::{self, Unread},
+    bytes::Unread,
     hour::Hour,
+    records::{self, Records},
 };
 
 /// What every object begins with.
 const MAGIC: &[u8] = b"pacer-history\n";
 
-/// How these bytes are laid out.
-const VERSION: u64 = 1;
-
 /// The records of a day.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Day {
-    records: BTreeMap<(u64, Arc<str>), Vec<u8>>,
+    records: Records,
 }
 
 impl Day {
@@ -48,18 +46,7 @@ impl Day {
 
     /// Writes it.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        bytes::put(&mut out, VERSION);
-        bytes::put(&mut out, self.records.len() as u64);
-        for ((hour, service), record) in &self.records {
-            bytes::put(&mut out, *hour);
-            bytes::put(&mut out, service.len() as u64);
-            out.extend_from_slice(service.as_bytes());
-            bytes::put(&mut out, record.len() as u64);
-            out.extend_from_slice(record);
-        }
-        bytes::seal(&mut out);
-        out
+        records::encode(MAGIC, &self.records)
     }
 
     /// Reads it.
@@ -67,29 +54,11 @@ impl Day {
     /// # Errors
     /// When the bytes are not those of a day, or of a version that came later.
     pub(super) fn decode(object: &[u8]) -> Result<Self, Unread> {
-        let mut rest = object;
-        if bytes::take_bytes(&mut rest, MAGIC.len() as u64) != Ok(MAGIC) {
-            return Err(Unread::Damaged("it does not begin as a history of pacer does"));
+        let records = records::decode(MAGIC, object)?;
+        if records.keys().any(|(hour, _)| 24 <= *hour) {
+            return Err(Unread::Damaged("a record is of no hour of a day"));
         }
-        // A version that came later may be sealed otherwise.
-        match bytes::take(&mut rest)? {
-            VERSION => {}
-            newer => return Err(Unread::Newer(newer, VERSION)),
-        }
-        let mut rest = &bytes::unseal(object)?[object.len() - rest.len()..];
-        let mut day = Self::default();
-        for _ in 0..bytes::take(&mut rest)? {
-            let hour = bytes::take(&mut rest)?;
-            let name = bytes::take(&mut rest)?;
-            let name = std::str::from_utf8(bytes::take_bytes(&mut rest, name)?);
-            let length = bytes::take(&mut rest)?;
-            let record = bytes::take_bytes(&mut rest, length)?;
-            let (Ok(name), 0..24) = (name, hour) else {
-                return Err(Unread::Damaged("a record is of no hour, or of no service"));
-            };
-            day.records.insert((hour, name.into()), record.to_vec());
-        }
-        if rest.is_empty() { Ok(day) } else { Err(Unread::Damaged("it has more than its records")) }
+        Ok(Self { records })
     }
 }
 
@@ -147,7 +116,7 @@ mod tests {
             assert!(Day::decode(&bytes[..place]).is_err(), "cut at {place}");
         }
         let newer = [MAGIC, &[7]].concat();
-        assert_eq!(Day::decode(&newer), Err(Unread::Newer(7, VERSION)));
+        assert_eq!(Day::decode(&newer), Err(Unread::Newer(7, 1)));
         assert!(Day::decode(b"<html>").unwrap_err().to_string().contains("does not begin as"));
     }
 }

@@ -1,4 +1,4 @@
-//! A directory as a store: one redb file, in which every service's hour is a record.
+//! A directory as a store: one redb file, in which every service's hour is a record, and every memo.
 //!
 //! redb because it is a plain crate without C, writes a batch whole or not at all (a process that is killed, or a machine
 //! that loses power, leaves the last batch that was committed), and holds the file by a lock that ends with its process.
@@ -16,11 +16,14 @@ use std::{
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
+use policies::cost::PicoUsd;
+
 use super::{
-    Loaded,
+    DAYS, Loaded,
     batch::{Batch, Merge, Merged, merge},
     bytes::Unread,
     hour::{HOUR_S, Hour},
+    memo::{self, Kind, Memos, Take},
 };
 
 /// The file's name in the directory.
@@ -28,6 +31,9 @@ pub(crate) const FILE: &str = "history.redb";
 
 /// Hour since 1970 and service: the steps. The hour comes first, so that what is too old is one range.
 const HOURS: TableDefinition<(u64, &str), &[u8]> = TableDefinition::new("hours");
+
+/// Kind and name of a memo: what is remembered.
+const MEMOS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("memos");
 
 /// What the file says of itself.
 const ABOUT: TableDefinition<&str, u64> = TableDefinition::new("pacer-history");
@@ -109,7 +115,57 @@ impl Directory {
                 let (hour, service) = key.value();
                 loaded.take_in(service, hour, record.value());
             }
+            for record in database.begin_read()?.open_table(MEMOS)?.iter()? {
+                let (key, record) = record?;
+                let (kind, name) = key.value();
+                if let Some(kind) = Kind::named(kind) {
+                    loaded.take_in_memo(kind, name, record.value());
+                }
+            }
             Ok(loaded)
+        })
+    }
+
+    /// Writes memos on `day`, all or none. One that a newer Pacer wrote is left alone.
+    pub(crate) fn keep(&self, memos: &Memos, day: u64) -> Result<(), Failure> {
+        self.with(|database| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(MEMOS)?;
+                for ((kind, name), memo) in memos {
+                    let key = (kind.as_str(), &**name);
+                    let is_newer = table.get(key)?.is_some_and(|record| {
+                        matches!(memo::decode(record.value()), Err(Unread::Newer(..)))
+                    });
+                    if !is_newer {
+                        table.insert(key, &*memo::encode(day, memo))?;
+                    }
+                }
+            }
+            write.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Takes from a budget; what is given is on the disk as taken when this returns.
+    pub(crate) fn take(&self, take: &Take, day: u64) -> Result<PicoUsd, Failure> {
+        self.with(|database| {
+            let write = database.begin_write()?;
+            let given = {
+                let mut table = write.open_table(MEMOS)?;
+                let key = (Kind::Spend.as_str(), &*take.name);
+                let taken = take.from(table.get(key)?.as_ref().map(redb::AccessGuard::value));
+                let (memo, given) = taken.map_err(|why| match why {
+                    Unread::Newer(version, _) => Failure::Newer(self.name(), version),
+                    damaged @ Unread::Damaged(_) => {
+                        Failure::Damaged(self.name(), damaged.to_string())
+                    }
+                })?;
+                table.insert(key, &*memo::encode(day, &memo))?;
+                given
+            };
+            write.commit()?;
+            Ok(given)
         })
     }
 
@@ -146,11 +202,13 @@ impl Directory {
         })
     }
 
-    /// Forgets what is before hour `before`.
+    /// Forgets what is before hour `before`, and memos of that age.
     pub(crate) fn prune(&self, before: u64) -> Result<(), Failure> {
         self.with(|database| {
             let write = database.begin_write()?;
             write.open_table(HOURS)?.retain_in((0, "")..(before, ""), |_, _| false)?;
+            let today = before / 24 + DAYS;
+            write.open_table(MEMOS)?.retain(|_, record| !memo::is_forgotten(record, today))?;
             write.commit()?;
             Ok(())
         })
@@ -178,8 +236,16 @@ pub(super) fn first_hour(now_s: u64, days: u64) -> u64 {
 /// Says in a new file what it is, and asks a known one.
 fn begin(name: &str, database: &Database) -> Result<(), Trouble> {
     let write = database.begin_write()?;
-    let foreign =
-        write.list_tables()?.any(|table| ![HOURS.name(), ABOUT.name()].contains(&table.name()));
+    let tables: Vec<String> = write.list_tables()?.map(|table| table.name().to_owned()).collect();
+    // First of all: what tables a newer version has is not known here.
+    if tables.iter().any(|table| table == ABOUT.name())
+        && let Some(newer) = write.open_table(ABOUT)?.get("version")?.map(|version| version.value())
+        && VERSION < newer
+    {
+        return Err(Failure::Newer(name.to_owned(), newer).into());
+    }
+    let known = [HOURS.name(), MEMOS.name(), ABOUT.name()];
+    let foreign = tables.iter().any(|table| !known.contains(&&**table));
     if foreign || write.list_multimap_tables()?.next().is_some() {
         return Err(
             Failure::Damaged(name.to_owned(), "it has tables of another program".into()).into()
@@ -196,6 +262,7 @@ fn begin(name: &str, database: &Database) -> Result<(), Trouble> {
             Some(newer) => return Err(Failure::Newer(name.to_owned(), newer).into()),
         }
         write.open_table(HOURS)?;
+        write.open_table(MEMOS)?;
     }
     write.commit()?;
     Ok(())

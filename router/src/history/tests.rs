@@ -263,6 +263,112 @@ fn what_is_kept_is_bounded() {
     assert!(largest <= BOUND, "{largest} bytes");
 }
 
+fn take(day: u64, ask: u128) -> Take {
+    let (ask, limit) = (PicoUsd(ask), PicoUsd(1_000));
+    Take { name: "film".into(), day, ask, back: PicoUsd::ZERO, limit }
+}
+
+#[tokio::test]
+async fn what_is_remembered_survives_a_restart() {
+    let folder = folder();
+    let (mut history, _) = open(folder.path()).await;
+    history.remember(Kind::Profile, [("film\n/".into(), b"learned".to_vec())]);
+    let notary = history.notary().unwrap();
+    notary.note(Kind::Provisioned, "f:live".into(), b"3".to_vec()).await.unwrap();
+    assert_eq!(notary.take(take(7, 600)).await, Ok(PicoUsd(600)));
+    history.give_back([Take { back: PicoUsd(100), ..take(7, 0) }]);
+    history.close().await;
+
+    let (history, loaded) = open(folder.path()).await;
+    let memos = |kind| loaded.memos(kind).map(|(name, memo)| (&**name, memo)).collect::<Vec<_>>();
+    assert_eq!(memos(Kind::Profile), [("film\n/", &b"learned"[..])]);
+    assert_eq!(memos(Kind::Provisioned), [("f:live", &b"3"[..])]);
+    let notary = history.notary().unwrap();
+    assert_eq!(notary.take(take(7, 600)).await, Ok(PicoUsd(500)), "what is left of the day");
+    assert_eq!(notary.take(take(8, 600)).await, Ok(PicoUsd(600)));
+    history.close().await;
+}
+
+/// As the directory has them.
+const MEMOS: redb::TableDefinition<(&str, &str), &[u8]> = redb::TableDefinition::new("memos");
+
+#[test]
+fn a_memo_that_is_damaged_is_told_and_one_of_a_newer_pacer_left_alone() {
+    let folder = folder();
+    let directory = Directory::open(folder.path()).unwrap();
+    let all: Memos = [
+        ((Kind::Profile, "good".into()), b"1".to_vec()),
+        ((Kind::Profile, "spoilt".into()), b"2".to_vec()),
+        ((Kind::Profile, "newer".into()), b"3".to_vec()),
+    ]
+    .into();
+    directory.keep(&all, 20_700).unwrap();
+    drop(directory);
+    let mut newer = vec![9, 1];
+    bytes::seal(&mut newer);
+    let database = redb::Database::open(folder.path().join(FILE)).unwrap();
+    let write = database.begin_write().unwrap();
+    {
+        let mut table = write.open_table(MEMOS).unwrap();
+        table.insert(("profile", "spoilt"), &b"nonsense"[..]).unwrap();
+        table.insert(("profile", "newer"), &*newer).unwrap();
+        table.insert(("of another kind", "x"), &b"nonsense"[..]).unwrap();
+    }
+    write.commit().unwrap();
+    drop(database);
+    let directory = Directory::open(folder.path()).unwrap();
+    let loaded = directory.load(0, 1).unwrap();
+    assert_eq!(loaded.memos(Kind::Profile).map(|(name, _)| &**name).collect::<Vec<_>>(), ["good"]);
+    assert_eq!((loaded.damaged, loaded.notes.len()), (2, 2), "{:?}", loaded.notes);
+    directory.keep(&all, 20_700).unwrap();
+    let loaded = directory.load(0, 1).unwrap();
+    assert_eq!(loaded.memos(Kind::Profile).count(), 2, "what is newer is left alone");
+    // What was not written for longer than hours are kept is forgotten.
+    directory.prune((20_700 + 1) * 24).unwrap();
+    assert_eq!(directory.load(0, 1).unwrap().memos(Kind::Profile).count(), 0);
+}
+
+/// A budget that no test comes to the end of.
+const ENDLESS: u128 = 1 << 40;
+
+fn endless(ask: u128) -> Take {
+    Take { limit: PicoUsd(ENDLESS), ..take(7, ask) }
+}
+
+/// Takes from a budget until it is killed, and says what it was given. Run by the test below, in a process of its own.
+#[test]
+#[ignore = "it ends by being killed: run by a_budget_is_never_given_out_twice_whoever_is_killed"]
+fn takes_until_it_is_killed() {
+    let Ok(folder) = std::env::var(KILLED) else { return };
+    let directory = Directory::open(&PathBuf::from(folder)).unwrap();
+    for _ in 0.. {
+        let given = directory.take(&endless(1), 7).unwrap();
+        println!("committed {}", given.0);
+    }
+}
+
+#[test]
+fn a_budget_is_never_given_out_twice_whoever_is_killed() {
+    let folder = folder();
+    let mut given = 0;
+    for round in 0..4 {
+        let mut child = child(folder.path(), "takes_until_it_is_killed");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let told = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.split("committed ").nth(1)?.parse::<u128>().ok())
+            .take(15 + round * 7);
+        given += told.sum::<u128>();
+        // While it takes the next.
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(given, 15 + 22 + 29 + 36);
+    let directory = Directory::open(folder.path()).unwrap();
+    let left = directory.take(&endless(u128::MAX), 7).unwrap();
+    assert!(given + left.0 <= ENDLESS, "{given} were given, {left:?} are left of {ENDLESS}");
+}
+
 /// Writes batches until it is killed, and says which are committed. Run by the test below, in a process of its own.
 #[test]
 #[ignore = "it ends by being killed: run by what_was_committed_survives_a_kill"]
@@ -285,10 +391,11 @@ fn writes_until_it_is_killed() {
     }
 }
 
-fn writer(folder: &Path) -> Child {
-    let test = "history::tests::writes_until_it_is_killed";
+/// Runs a test in a process of its own.
+fn child(folder: &Path, test: &str) -> Child {
+    let test = format!("history::tests::{test}");
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--nocapture"])
+        .args(["--exact", &test, "--ignored", "--nocapture"])
         .env(KILLED, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -301,7 +408,7 @@ fn what_was_committed_survives_a_kill() {
     let folder = folder();
     let mut known = 0;
     for round in 0..5 {
-        let mut child = writer(folder.path());
+        let mut child = child(folder.path(), "writes_until_it_is_killed");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let committed = lines
             .map_while(Result::ok)

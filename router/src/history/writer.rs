@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use aws_config::SdkConfig;
-use policies::policy::State;
+use policies::{cost::PicoUsd, policy::State};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
@@ -25,6 +25,7 @@ use super::{
     bucket::Bucket,
     directory::{Directory, Failure, first_hour},
     hour::HOUR_S,
+    memo::{Memos, Take},
 };
 use crate::control::pace::Pace;
 
@@ -44,19 +45,25 @@ const CLOCK_AHEAD_S: u64 = 3_600;
 /// What the thread is told.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Steps to write.
-    Save(Batch),
-    /// The last steps to write, and whom to tell.
-    Close(Batch, oneshot::Sender<()>),
+    /// To be written.
+    Save(Parcel),
+    /// A memo to be written at once, and whom to tell how that went.
+    Note(Memos, oneshot::Sender<Result<(), String>>),
+    /// A budget to take from, and whom to tell what was given.
+    Take(Take, oneshot::Sender<Result<PicoUsd, String>>),
+    /// The last to be written, and whom to tell.
+    Close(Parcel, oneshot::Sender<()>),
 }
 
-impl Command {
-    /// Returns the steps that it is about.
-    pub(super) fn into_batch(self) -> Batch {
-        match self {
-            Self::Save(batch) | Self::Close(batch, _) => batch,
-        }
-    }
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(super) struct Parcel {
+    pub(super) batch: Batch,
+    pub(super) memos: Memos,
+    /// What is left of budgets that were taken from.
+    pub(super) back: Vec<Take>,
+    /// This gateway leads: of a bucket, it forgets what is too old.
+    pub(super) leads: bool,
 }
 
 /// A place where history is kept, to be read and written at once; commands use it without a thread.
@@ -155,11 +162,53 @@ impl Store {
         Ok(all)
     }
 
-    /// Forgets what is before hour `before`; a bucket does so by itself.
-    fn prune(&mut self, before: u64) -> Result<(), String> {
-        let Self::Directory(_, Some(open)) = self else { return Ok(()) };
-        let pruned = open.prune(before);
-        pruned.map_err(|failure| self.failed(&failure))
+    /// Writes memos.
+    async fn keep(&mut self, memos: &Memos) -> Result<(), String> {
+        self.open().map_err(|failure| failure.to_string())?;
+        match self {
+            Self::Directory(_, open) => {
+                let directory = open.as_ref().expect("it was opened just now");
+                let kept = directory.keep(memos, today());
+                kept.map_err(|failure| self.failed(&failure))
+            }
+            Self::Bucket(bucket) => bucket.keep(memos, today()).await,
+        }
+    }
+
+    /// Takes from a budget, and returns what was given: it counts as spent from now on, whatever becomes of this process.
+    async fn take(&mut self, take: &Take) -> Result<PicoUsd, String> {
+        self.open().map_err(|failure| failure.to_string())?;
+        match self {
+            Self::Directory(_, open) => {
+                let directory = open.as_ref().expect("it was opened just now");
+                let taken = directory.take(take, today());
+                taken.map_err(|failure| self.failed(&failure))
+            }
+            Self::Bucket(bucket) => bucket.take(take, today()).await,
+        }
+    }
+
+    /// Forgets what is before hour `before`.
+    async fn prune(&mut self, before: u64) -> Result<(), String> {
+        match self {
+            Self::Directory(_, None) => Ok(()),
+            Self::Directory(_, Some(open)) => {
+                let pruned = open.prune(before);
+                pruned.map_err(|failure| self.failed(&failure))
+            }
+            Self::Bucket(bucket) => {
+                // What is too old harms nobody: it is tried again tomorrow, and what is new is kept all the same.
+                match bucket.prune(before / 24).await {
+                    Ok(0) => {}
+                    Ok(days) => info!(store = bucket.name(), days, "old history is deleted"),
+                    Err(error) => warn!(
+                        error,
+                        "old history is not deleted; `pacer iam --role control` prints the permission"
+                    ),
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Closes a file that failed: redb refuses all that follows an error, and opening it again looks what it is worth.
@@ -179,6 +228,8 @@ pub(super) struct Writer {
     loading: Option<mpsc::Sender<Loaded>>,
     first: bool,
     unsaved: Batch,
+    memos: Memos,
+    leads: bool,
     pace: Pace,
     health: Arc<Mutex<Health>>,
     started: (Instant, u64),
@@ -198,6 +249,8 @@ impl Writer {
             loading: Some(loading),
             first: true,
             unsaved: Batch::default(),
+            memos: Memos::new(),
+            leads: false,
             pace: Pace::new(true, now),
             health,
             started: (now, now_s()),
@@ -225,16 +278,26 @@ impl Writer {
                 () = sleep_until(self.pace.at().expect("there is always a next turn")) => continue,
             };
             match command {
-                Some(Command::Save(batch)) => {
-                    self.unsaved.take_in(batch);
+                Some(Command::Save(parcel)) => {
+                    self.take_in(parcel).await;
                     let lost = self.unsaved.limit(HOURS_MAX);
                     self.health().lost += lost;
                     if matches!(self.store, Store::Directory(..)) {
                         self.pace.hasten(Instant::now());
                     }
                 }
-                Some(Command::Close(batch, done)) => {
-                    self.unsaved.take_in(batch);
+                Some(Command::Note(memos, done)) => {
+                    let kept = self.store.keep(&memos).await;
+                    if kept.is_err() {
+                        self.memos.extend(memos);
+                    }
+                    let _ = done.send(kept);
+                }
+                Some(Command::Take(take, done)) => {
+                    let _ = done.send(self.store.take(&take).await);
+                }
+                Some(Command::Close(parcel, done)) => {
+                    self.take_in(parcel).await;
                     self.turn().await;
                     // Closed before it is told: the next gateway may open it then.
                     drop(self);
@@ -242,6 +305,17 @@ impl Writer {
                     return;
                 }
                 None => return,
+            }
+        }
+    }
+
+    async fn take_in(&mut self, Parcel { batch, memos, back, leads }: Parcel) {
+        self.unsaved.take_in(batch);
+        self.memos.extend(memos);
+        self.leads = leads;
+        for take in back {
+            if let Err(error) = self.store.take(&take).await {
+                warn!(error, "what is left of a day's budget could not be given back");
             }
         }
     }
@@ -307,9 +381,18 @@ impl Writer {
             health.saved = Some(SystemTime::now());
             health.damaged += merged.damaged;
         }
-        let before = first_hour(self.trusted_s(), DAYS);
+        if !self.memos.is_empty() {
+            self.store.keep(&self.memos).await?;
+            self.memos.clear();
+            self.health().saved = Some(SystemTime::now());
+        }
+        let mut before = first_hour(self.trusted_s(), DAYS);
+        if matches!(self.store, Store::Bucket(_)) {
+            // Once a day, and by one gateway of all: each delete is a call.
+            before = if self.leads { before / 24 * 24 } else { 0 };
+        }
         if self.pruned < before {
-            self.store.prune(before)?;
+            self.store.prune(before).await?;
             self.pruned = before;
         }
         Ok(())
@@ -324,6 +407,11 @@ impl Writer {
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the day, counted since 1970.
+fn today() -> u64 {
+    now_s() / 86_400
 }
 
 /// Returns the time in seconds since 1970.

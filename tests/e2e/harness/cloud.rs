@@ -15,7 +15,7 @@ use super::{
     gateway::address,
     process::{Process, command},
     until,
-    wire::Wire,
+    wire::{Answer, Wire},
     within,
 };
 
@@ -105,27 +105,52 @@ impl Cloud {
         }
         let target = "AmazonEC2ContainerServiceV20141113.UpdateService";
         let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
-        self.call("ecs", "POST", "/", &headers, &ask.to_string()).await["service"].clone()
+        self.call("ecs", "POST", "/", &headers, &ask.to_string()).await.json()["service"].clone()
     }
 
     /// Calls Lambda's API, as anybody with credentials would.
     pub(crate) async fn lambda(&self, method: &str, path: &str, body: Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.call("lambda", method, path, &[("content-type", "application/json")], &body).await
+        let headers = [("content-type", "application/json")];
+        self.call("lambda", method, path, &headers, &body).await.json()
     }
 
     /// Calls DynamoDB's API, as anybody with credentials would.
     pub(crate) async fn dynamodb(&self, operation: &str, body: Value) -> Value {
         let target = format!("DynamoDB_20120810.{operation}");
         let headers = [("x-amz-target", &*target), ("content-type", "application/x-amz-json-1.0")];
-        self.call("dynamodb", "POST", "/", &headers, &body.to_string()).await
+        self.call("dynamodb", "POST", "/", &headers, &body.to_string()).await.json()
     }
 
     /// Calls Application Auto Scaling's API, as anybody with credentials would.
     pub(crate) async fn autoscaling(&self, operation: &str, body: Value) -> Value {
         let target = format!("AnyScaleFrontendService.{operation}");
         let headers = [("x-amz-target", &*target), ("content-type", "application/x-amz-json-1.1")];
-        self.call("application-autoscaling", "POST", "/", &headers, &body.to_string()).await
+        self.call("application-autoscaling", "POST", "/", &headers, &body.to_string()).await.json()
+    }
+
+    /// Puts the counts of a load balancer's requests into CloudWatch, each at its second: `AWS/ApplicationELB/RequestCount`
+    /// of the load balancer `app/web/1`.
+    pub(crate) async fn requests(&self, counts: impl Iterator<Item = (u64, u32)>) {
+        let path = "/service/GraniteServiceVersion20100801/operation/PutMetricData";
+        let headers = [("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")];
+        let counts: Vec<_> = counts.collect();
+        // As many as a call may have.
+        for counts in counts.chunks(1_000) {
+            let mut body = cbor::map(2);
+            body.extend([cbor::text("Namespace"), cbor::text("AWS/ApplicationELB")].concat());
+            body.extend([cbor::text("MetricData"), cbor::list(counts.len())].concat());
+            for &(at_s, count) in counts {
+                body.extend(cbor::map(4));
+                body.extend([cbor::text("MetricName"), cbor::text("RequestCount")].concat());
+                body.extend([cbor::text("Dimensions"), cbor::list(1), cbor::map(2)].concat());
+                body.extend([cbor::text("Name"), cbor::text("LoadBalancer")].concat());
+                body.extend([cbor::text("Value"), cbor::text("app/web/1")].concat());
+                body.extend([cbor::text("Timestamp"), cbor::time(at_s)].concat());
+                body.extend([cbor::text("Value"), cbor::number(f64::from(count))].concat());
+            }
+            self.call("monitoring", "POST", path, &headers, body).await;
+        }
     }
 
     async fn call(
@@ -134,8 +159,9 @@ impl Cloud {
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
-        body: &str,
-    ) -> Value {
+        body: impl AsRef<[u8]>,
+    ) -> Answer {
+        let body = body.as_ref();
         let host = self.address.to_string();
         let own = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut headers: Vec<_> =
@@ -152,8 +178,7 @@ impl Cloud {
             .into();
         let url = format!("http://{host}{target}");
         let signed = headers[1..].iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let request =
-            SignableRequest::new(method, &url, signed, SignableBody::Bytes(body.as_bytes()));
+        let request = SignableRequest::new(method, &url, signed, SignableBody::Bytes(body));
         let signed = sign(request.expect("the request can be signed"), &params);
         let (instructions, _) = signed.expect("the request can be signed").into_parts();
         for (name, value) in instructions.headers() {
@@ -161,9 +186,9 @@ impl Cloud {
         }
         let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let mut wire = Wire::connect(self.address).await;
-        let answer = wire.ask(method, target, &headers, body.as_bytes()).await;
+        let answer = wire.ask(method, target, &headers, body).await;
         assert!((200..300).contains(&answer.status()), "{answer:?}");
-        answer.json()
+        answer
     }
 
     /// Ends it, and all that runs on it.
@@ -194,5 +219,36 @@ impl Hold {
     /// Waits until a request is being worked on; dropping what is returned lets it go on.
     pub(crate) async fn begun(&self) -> tokio::net::TcpStream {
         within("a request begins", self.listener.accept()).await.expect("it is listening").0
+    }
+}
+
+/// What CloudWatch is told in: as much of CBOR (RFC 8949) as that takes.
+mod cbor {
+    fn head(major: u8, count: usize) -> Vec<u8> {
+        match u16::try_from(count).expect("it is short") {
+            count @ 0..24 => vec![major | count as u8],
+            count @ 24..256 => vec![major | 0x18, count as u8],
+            count => [&[major | 0x19][..], &count.to_be_bytes()].concat(),
+        }
+    }
+
+    pub(super) fn map(count: usize) -> Vec<u8> {
+        head(0xa0, count)
+    }
+
+    pub(super) fn list(count: usize) -> Vec<u8> {
+        head(0x80, count)
+    }
+
+    pub(super) fn text(text: &str) -> Vec<u8> {
+        [&head(0x60, text.len()), text.as_bytes()].concat()
+    }
+
+    pub(super) fn number(number: f64) -> Vec<u8> {
+        [&[0xfb][..], &number.to_be_bytes()].concat()
+    }
+
+    pub(super) fn time(at_s: u64) -> Vec<u8> {
+        [vec![0xc1], number(at_s as f64)].concat()
     }
 }

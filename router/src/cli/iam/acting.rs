@@ -28,6 +28,8 @@ pub(super) struct Acting {
     scheduler_roles: Vec<String>,
     /// Versions and aliases with provisioned concurrency.
     pub(super) provisioned: Vec<String>,
+    /// Versions and aliases that had some, perhaps: what Pacer set is taken away when the policy does not ask for it any more.
+    pub(super) taken_back: Vec<String>,
 }
 
 impl Acting {
@@ -40,6 +42,7 @@ impl Acting {
             schedules: all(),
             scheduler_roles: all(),
             provisioned: all(),
+            taken_back: Vec::new(),
         }
     }
 
@@ -65,9 +68,18 @@ impl Acting {
     }
 
     pub(super) fn sort(&mut self) {
-        let Self { services, tasks, scalable_targets, schedules, scheduler_roles, provisioned } =
-            self;
-        for list in [services, tasks, scalable_targets, schedules, scheduler_roles, provisioned] {
+        let Self {
+            services,
+            tasks,
+            scalable_targets,
+            schedules,
+            scheduler_roles,
+            provisioned,
+            taken_back,
+        } = self;
+        for list in
+            [services, tasks, scalable_targets, schedules, scheduler_roles, provisioned, taken_back]
+        {
             list.sort();
             list.dedup();
         }
@@ -110,6 +122,7 @@ impl Acting {
             ),
             only_if(pass, to_scheduler),
             statement("Provision", &PROVISION_CALLS, &self.provisioned),
+            statement("TakeBackProvisioned", &PROVISION_CALLS[..1], &self.taken_back),
         ]
     }
 }

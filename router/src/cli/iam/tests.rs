@@ -143,7 +143,7 @@ fn arns_and_partitions_are_kept() {
 }
 
 #[test]
-fn a_bucket_for_history_is_read_and_written_and_nothing_in_it_is_deleted() {
+fn a_bucket_is_read_and_written_and_only_days_of_history_are_deleted() {
     let text = format!("state: s3://own-bucket/pacer/prod\n{}", fixture::POLICY);
     let names = Names::of(&fixture::policy(&text), None);
     let text = format!("{:#}", Value::from(statements(Role::Control, &names)));
@@ -153,12 +153,20 @@ fn a_bucket_for_history_is_read_and_written_and_nothing_in_it_is_deleted() {
         "s3:GetObject",
         "s3:PutObject",
         "s3:ListBucket",
+        "\"arn:aws:s3:::own-bucket/pacer/prod/memory/*\"",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
-    assert!(!text.contains("s3:Delete") && !text.contains("cloudwatch:"), "{text}");
+    assert!(!text.contains("cloudwatch:"), "{text}");
+    let deletes: Vec<_> = statements(Role::Control, &names)
+        .into_iter()
+        .filter(|statement| statement["Action"].to_string().contains("s3:Delete"))
+        .collect();
+    assert_eq!(deletes.len(), 1, "{deletes:?}");
+    assert_eq!(deletes[0]["Resource"], Value::from(names.days.clone()));
     let text = format!("{:#}", Value::from(statements(Role::Operator, &names)));
     assert!(text.contains("cloudwatch:GetMetricData") && text.contains("s3:PutObject"), "{text}");
+    assert!(!text.contains("s3:Delete"), "{text}");
     let traffic = format!("{:#}", Value::from(statements(Role::Serve, &names)));
     assert!(!traffic.contains("s3:"), "{traffic}");
     let whole = format!("state: s3://own-bucket\n{}", fixture::POLICY);

@@ -4,9 +4,12 @@
 //! for a moment. That is done again in half the time after which Lambda is taken to take an idle environment down. Only the
 //! adapter knows a warm-up event: of a function that answers otherwise, nothing more is asked. Requests are never displaced:
 //! a round that would pass the function's cap is not sent.
+//!
+//! What is set, and what is spent of a day's budget, is written to the store before it is done ([`Notary`]).
 
 mod call;
 mod decide;
+mod ours;
 mod warmer;
 
 use std::{
@@ -18,18 +21,24 @@ use std::{
 };
 
 use policies::{
-    cost::PriceBook,
+    cost::{PicoUsd, PriceBook},
     policy::{ColdStart, Lambda, Mode},
 };
 use tokio::time::Instant;
 
-use self::{call::Answer, decide::Order, warmer::Warmer};
+use self::{
+    call::Answer,
+    decide::Order,
+    ours::{Ours, Stands},
+    warmer::Warmer,
+};
 use super::{Allowed, Deed};
 use crate::{
     control::{
         capacity::{Clock, Environments},
-        functions::Functions,
+        functions::{Functions, name_of},
     },
+    history::{Loaded, Notary, Take},
     ledger::Row,
     world::World,
 };
@@ -48,6 +57,10 @@ pub(crate) struct Warmed {
 enum Done {
     Ordered(Order, Result<(), String>),
     Round(Vec<(Answer, Duration)>),
+    /// So much was given from a day's budget.
+    Given(u64, Result<PicoUsd, String>),
+    /// What is not ours any more is not remembered as ours.
+    Forgotten,
 }
 
 impl Warmed {
@@ -101,14 +114,32 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) book: &'static PriceBook,
     /// The plans' clock: a faster cloud takes environments down sooner.
     pub(crate) clock: Clock,
+    /// Writes to the store, where there is one.
+    pub(crate) notary: Option<&'a Notary>,
     pub(crate) now: Instant,
 }
 
 /// Those who hold environments, by service.
 #[derive(Debug, Default)]
-pub(crate) struct Warmers(BTreeMap<Arc<str>, Warmer>);
+pub(crate) struct Warmers {
+    holders: BTreeMap<Arc<str>, Warmer>,
+    ours: Ours,
+    /// What those who hold none any more had left of their budgets.
+    left: Vec<Take>,
+}
 
 impl Warmers {
+    /// Takes in what was set before this gateway started.
+    pub(crate) fn recall(&mut self, past: &Loaded) {
+        self.ours.recall(past);
+    }
+
+    /// Returns what is left of the budgets of a day that were taken from.
+    pub(crate) fn left(&mut self) -> Vec<Take> {
+        let left = self.holders.values().filter_map(Warmer::left);
+        std::mem::take(&mut self.left).into_iter().chain(left).collect()
+    }
+
     /// Returns the calls that are due, where `planned` tells how many environments a service should have.
     pub(crate) fn due(
         &mut self,
@@ -120,27 +151,39 @@ impl Warmers {
             return Vec::new();
         }
         let mut calls = Vec::new();
-        let mut old = std::mem::take(&mut self.0);
+        let mut old = std::mem::take(&mut self.holders);
         for (service, endpoints) in world.policy.services.iter().zip(&world.endpoints) {
             let Some(lambda) = service.lambda.as_ref().filter(|_| service.mode == Mode::Act) else {
                 continue;
             };
-            let (Some(pool), Some(function)) = (&lambda.warm_pool, &endpoints.function) else {
+            let Some(function) = &endpoints.function else { continue };
+            let back = self.ours.stands(service, lambda, around.functions);
+            if lambda.warm_pool.is_none() && back == Stands::Nothing {
                 continue;
-            };
+            }
             let mut warmer = match old.remove(&service.name) {
                 Some(warmer) if warmer.calls(lambda) => warmer,
                 _ => {
                     let (book, scale) = (around.book, around.clock.scale());
-                    Warmer::new(service.name.clone(), lambda, book, scale, around.now)
+                    let stored = around.notary.is_some();
+                    Warmer::new(service.name.clone(), lambda, book, scale, stored, around.now)
                 }
             };
             warmer.follow(lambda, world.generation, around.now);
-            if let Some(planned) = planned(&service.name) {
-                calls.extend(warmer.due(planned, pool, function, around));
+            match (back, &lambda.warm_pool, planned(&service.name)) {
+                (Stands::Ours, ..) => calls.extend(warmer.take_back(&self.ours, around)),
+                (Stands::Others, ..) => {
+                    calls.extend(self.ours.forget(&name_of(lambda), around.notary.cloned()));
+                }
+                (Stands::Nothing, Some(pool), Some(planned)) => {
+                    calls.extend(warmer.due(planned, pool, function, &self.ours, around));
+                }
+                (Stands::Unread | Stands::Nothing, ..) => {}
             }
-            self.0.insert(service.name.clone(), warmer);
+            self.holders.insert(service.name.clone(), warmer);
         }
+        self.left.extend(old.values().filter_map(Warmer::left));
+        self.ours.tell_of_what_stays(world);
         calls
     }
 
@@ -151,10 +194,17 @@ impl Warmers {
         now: Instant,
         clock: SystemTime,
     ) -> Option<Deed> {
-        let warmer = self.0.get_mut(&warmed.service)?;
+        let warmer = self.holders.get_mut(&warmed.service)?;
         match warmed.done {
-            Done::Ordered(order, result) => warmer.ordered(order, result, now, clock),
+            Done::Ordered(order, result) => {
+                if result.is_ok() {
+                    self.ours.ordered(&warmer.function(), order);
+                }
+                warmer.ordered(order, result, now, clock)
+            }
             Done::Round(answers) => warmer.heard(&answers, now, clock),
+            Done::Given(day, given) => warmer.given(day, given, now, clock),
+            Done::Forgotten => None,
         }
     }
 }

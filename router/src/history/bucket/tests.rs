@@ -1,6 +1,6 @@
 //! A bucket that is slow, down, written by others or spoilt: what is in it is never lost.
 //!
-//! Against the four calls of S3's API that are made, on a socket, with ETags and conditions as S3 has them.
+//! Against the calls of S3's API that are made, on a socket, with ETags and conditions as S3 has them.
 
 use std::{
     collections::BTreeMap,
@@ -34,6 +34,7 @@ struct Objects {
     /// Bytes, and how often they were written.
     keys: BTreeMap<String, (Vec<u8>, u64)>,
     down: bool,
+    denies_deletes: bool,
     puts: u64,
     /// Written by somebody else just before the next PUT.
     rival: Option<(String, Vec<u8>)>,
@@ -113,6 +114,15 @@ async fn write(
     StatusCode::OK.into_response()
 }
 
+async fn delete(AxumState(s3): AxumState<S3>, Path(key): Path<String>) -> Response {
+    let mut s3 = s3.lock().unwrap();
+    if s3.denies_deletes {
+        return error(StatusCode::FORBIDDEN, "AccessDenied");
+    }
+    s3.keys.remove(&key);
+    StatusCode::NO_CONTENT.into_response()
+}
+
 impl Objects {
     fn put(&mut self, key: String, bytes: Vec<u8>) {
         self.puts += 1;
@@ -127,7 +137,7 @@ async fn start() -> (S3, SdkConfig) {
     let router = Router::new()
         .route("/own", get(list))
         .route("/own/", get(list))
-        .route("/own/{*key}", get(read).put(write))
+        .route("/own/{*key}", get(read).put(write).delete(delete))
         .with_state(s3.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -249,4 +259,103 @@ async fn a_gateway_starts_while_s3_is_down_and_keeps_what_was_there() {
     let loaded = loading.next().await.unwrap();
     let requests: Vec<_> = loaded.steps("film").map(|(_, step)| step.requests).collect();
     assert_eq!(requests, [5, 6]);
+}
+
+#[tokio::test]
+async fn days_that_are_too_old_are_deleted_some_at_a_time_and_nothing_else_is() {
+    let (s3, config) = start().await;
+    let bucket = Bucket::new(&config, "own", "pacer");
+    let foreign = [
+        "pacer/history/notes.txt",
+        "pacer/history/2020-01-01.bak",
+        "pacer/history/deep/2020-01-01",
+        "pacer/memory/profile",
+        "pacer/2020-01-01",
+    ];
+    for key in foreign {
+        s3.lock().unwrap().put(key.to_owned(), b"theirs".to_vec());
+    }
+    let old = DELETED_MAX as u64 + 3;
+    for day in DAY - old..DAY + 2 {
+        s3.lock().unwrap().put(bucket.key(day), b"a day".to_vec());
+    }
+    s3.lock().unwrap().put(format!("{}.damaged-77", bucket.key(DAY - 1)), b"<html>".to_vec());
+    s3.lock().unwrap().denies_deletes = true;
+    let denied = bucket.prune(DAY).await.unwrap_err();
+    assert!(denied.contains("DeleteObject pacer/history/2026-") && denied.contains("AccessDenied"));
+    s3.lock().unwrap().denies_deletes = false;
+    assert_eq!(bucket.prune(DAY).await, Ok(DELETED_MAX));
+    assert!(!s3.lock().unwrap().keys.contains_key(&bucket.key(DAY - old)), "the oldest first");
+    assert_eq!(bucket.prune(DAY).await, Ok(4), "with the one that was set aside");
+    assert_eq!(bucket.prune(DAY).await, Ok(0));
+    let mut left: Vec<_> = foreign.map(str::to_owned).into();
+    left.extend([bucket.key(DAY), bucket.key(DAY + 1)]);
+    left.sort();
+    assert_eq!(s3.lock().unwrap().keys.keys().cloned().collect::<Vec<_>>(), left);
+}
+
+fn memos(memos: &[(Kind, &str, &[u8])]) -> Memos {
+    memos.iter().map(|(kind, name, memo)| ((*kind, (*name).into()), memo.to_vec())).collect()
+}
+
+#[tokio::test]
+async fn memos_are_merged_and_what_is_damaged_or_newer_is_told() {
+    let (s3, config) = start().await;
+    let bucket = Bucket::new(&config, "own", "pacer");
+    bucket
+        .keep(&memos(&[(Kind::Profile, "a", b"1"), (Kind::Provisioned, "f", b"2")]), DAY)
+        .await
+        .unwrap();
+    bucket.keep(&memos(&[(Kind::Profile, "b", b"3")]), DAY + 1).await.unwrap();
+    let of = async |kind| {
+        let loaded = bucket.load(DAY..=DAY).await.unwrap();
+        let memos = loaded.memos(kind).map(|(name, memo)| (name.to_string(), memo.to_vec()));
+        (memos.collect::<Vec<_>>(), loaded.notes.len())
+    };
+    let memo = |name: &str, memo: &[u8]| (name.to_owned(), memo.to_vec());
+    assert_eq!(of(Kind::Profile).await, (vec![memo("a", b"1"), memo("b", b"3")], 0));
+    assert_eq!(of(Kind::Provisioned).await, (vec![memo("f", b"2")], 0));
+    // What is not written any more is forgotten in the end.
+    bucket.keep(&memos(&[(Kind::Profile, "b", b"4")]), DAY + 36).await.unwrap();
+    assert_eq!(of(Kind::Profile).await, (vec![memo("b", b"4")], 0));
+    let newer = b"pacer-memory\n\x07more".to_vec();
+    s3.lock().unwrap().put("pacer/memory/profile".to_owned(), newer.clone());
+    assert_eq!(of(Kind::Profile).await, (vec![], 1));
+    let refused = bucket.keep(&memos(&[(Kind::Profile, "b", b"5")]), DAY).await.unwrap_err();
+    assert!(refused.contains("version 7, which a newer pacer wrote"), "{refused}");
+    assert_eq!(s3.lock().unwrap().keys["pacer/memory/profile"].0, newer);
+}
+
+#[tokio::test]
+async fn a_budget_in_a_bucket_is_given_out_once_whoever_asks() {
+    let (s3, config) = start().await;
+    let bucket = Bucket::new(&config, "own", "pacer");
+    let take = |ask, back| Take {
+        name: "film".into(),
+        day: DAY,
+        ask: PicoUsd(ask),
+        back: PicoUsd(back),
+        limit: PicoUsd(100),
+    };
+    assert_eq!(bucket.take(&take(70, 0), DAY).await, Ok(PicoUsd(70)));
+    // Another gateway takes at the same time: the write is refused, and it is read again.
+    let mut theirs = Records::new();
+    let (memo, given) = take(25, 0).from(Some(&memo::encode(DAY, &spent(70)))).unwrap();
+    theirs.insert((0, "film".into()), memo::encode(DAY, &memo));
+    assert_eq!(given, PicoUsd(25));
+    let rival = ("pacer/memory/spend".to_owned(), records::encode(MEMORY, &theirs));
+    s3.lock().unwrap().rival = Some(rival);
+    assert_eq!(bucket.take(&take(70, 0), DAY).await, Ok(PicoUsd(5)));
+    assert_eq!(bucket.take(&take(0, 30), DAY).await, Ok(PicoUsd::ZERO));
+    assert_eq!(bucket.take(&take(70, 0), DAY).await, Ok(PicoUsd(30)));
+    s3.lock().unwrap().down = true;
+    assert!(bucket.take(&take(1, 0), DAY).await.is_err());
+}
+
+/// What is remembered when so much of the budget of [`DAY`] was taken.
+fn spent(taken: u64) -> Vec<u8> {
+    let mut memo = Vec::new();
+    super::super::bytes::put(&mut memo, DAY);
+    super::super::bytes::put(&mut memo, taken);
+    memo
 }

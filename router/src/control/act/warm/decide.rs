@@ -88,31 +88,67 @@ const HOLD_LEAST: Duration = Duration::from_millis(150);
 pub(super) const AT_ONCE: u32 = 10;
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
-/// What was spent on warm-up invokes on one UTC day of the plans' time.
+/// Parts into which a day's budget is divided: what a gateway that is killed may lose of it.
+const PARTS: u128 = 20;
+
+/// What was spent on warm-up invokes on one UTC day of the plans' time, and what may be.
+///
+/// Where there is a store, what may be spent is taken from the day's budget there, some at a time and before it is spent, so
+/// that nothing is spent twice: neither by a gateway that was killed and starts again, nor by another that takes over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spend {
     day: u64,
     spent: PicoUsd,
+    /// What was taken from the day's budget to be spent; all of it, where there is no store.
+    given: Option<PicoUsd>,
     /// The dearest invoke so far, or what one is reckoned at beforehand.
     each: PicoUsd,
 }
 
 impl Spend {
-    /// Has spent nothing; one invoke is reckoned at `each`.
-    pub(super) fn new(each: PicoUsd) -> Self {
-        Self { day: 0, spent: PicoUsd::ZERO, each }
+    /// Has spent nothing; one invoke is reckoned at `each`. `stored`: the budget is in a store.
+    pub(super) fn new(each: PicoUsd, stored: bool) -> Self {
+        Self { day: 0, spent: PicoUsd::ZERO, given: stored.then_some(PicoUsd::ZERO), each }
     }
 
-    /// Begins anew when `day` is another, counted since 1970.
-    pub(super) fn on(&mut self, day: u64) {
-        if self.day != day {
-            (self.day, self.spent) = (day, PicoUsd::ZERO);
+    /// Begins anew when `day` is another, counted since 1970; returns whether it is.
+    pub(super) fn on(&mut self, day: u64) -> bool {
+        let other = self.day != day;
+        if other {
+            let given = self.given.map(|_| PicoUsd::ZERO);
+            *self = Self { day, spent: PicoUsd::ZERO, given, ..*self };
         }
+        other
+    }
+
+    /// Returns the day.
+    pub(super) fn day(&self) -> u64 {
+        self.day
+    }
+
+    /// Returns what to take from the day's budget so that `invokes` can be paid for; `None` when they can be.
+    pub(super) fn missing(&self, invokes: u32, limit: PicoUsd) -> Option<PicoUsd> {
+        let given = self.given?;
+        let lacking = self.spent + self.each.times(invokes.into()) - given;
+        (lacking != PicoUsd::ZERO).then(|| lacking.max(PicoUsd(limit.0 / PARTS)))
+    }
+
+    /// Takes in what was given from the budget of `day`.
+    pub(super) fn take(&mut self, day: u64, given: PicoUsd) {
+        if let Some(all) = self.given.as_mut().filter(|_| self.day == day) {
+            *all = *all + given;
+        }
+    }
+
+    /// Returns what was taken and is not spent.
+    pub(super) fn left(&self) -> PicoUsd {
+        self.given.unwrap_or_default() - self.spent
     }
 
     /// Returns how many invokes fit within `limit`, each as dear as the dearest so far.
     pub(super) fn affordable(&self, limit: Option<PicoUsd>) -> u32 {
         let Some(limit) = limit else { return u32::MAX };
+        let limit = self.given.map_or(limit, |given| given.min(limit));
         let fit = (limit - self.spent).0.checked_div(self.each.0).unwrap_or(u128::MAX);
         u32::try_from(fit).unwrap_or(u32::MAX)
     }
@@ -208,7 +244,7 @@ mod tests {
         // 0.5 s x 1.7275 GB x 0.0000133334 + 0.0000002.
         assert_eq!(each.0 / 1_000_000, 11, "{each:?}");
         let limit = Some(each.times(10));
-        let mut spend = Spend::new(each);
+        let mut spend = Spend::new(each, false);
         spend.on(20_000);
         assert_eq!((spend.affordable(limit), spend.affordable(None)), (10, u32::MAX));
         (0..9).for_each(|_| spend.add(each));
@@ -219,6 +255,26 @@ mod tests {
         assert_eq!(spend.affordable(limit), 0, "the same day");
         spend.on(20_001);
         assert_eq!(spend.affordable(limit), 5, "another day, and one may be as dear as the last");
+    }
+
+    #[test]
+    fn with_a_store_only_what_was_taken_from_the_budget_is_spent() {
+        let (each, limit) = (PicoUsd(10), PicoUsd(1_000));
+        let mut spend = Spend::new(each, true);
+        assert!(spend.on(7) && !spend.on(7));
+        assert_eq!((spend.affordable(Some(limit)), spend.affordable(None)), (0, u32::MAX));
+        assert_eq!(spend.missing(3, limit), Some(PicoUsd(50)), "a twentieth at least");
+        assert_eq!(spend.missing(9, limit), Some(PicoUsd(90)));
+        spend.take(6, PicoUsd(50));
+        assert_eq!(spend.affordable(Some(limit)), 0, "that was of yesterday's");
+        spend.take(7, PicoUsd(50));
+        assert_eq!((spend.affordable(Some(limit)), spend.missing(5, limit)), (5, None));
+        // One was dearer than was reckoned: the next are reckoned so, too.
+        spend.add(PicoUsd(20));
+        assert_eq!((spend.left(), spend.affordable(Some(limit))), (PicoUsd(30), 1));
+        assert_eq!(spend.missing(2, limit), Some(PicoUsd(50)));
+        spend.on(8);
+        assert_eq!((spend.left(), spend.affordable(Some(limit))), (PicoUsd::ZERO, 0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use policies::{
-    cost::PriceBook,
+    cost::{PicoUsd, PriceBook},
     policy::{ColdStart, Lambda, WarmPool},
 };
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use super::{
     Done, Surroundings, Target, WarmCall, Warmed,
     call::{self, Answer},
     decide::{Order, Situation, Spend, cost, hold, invokes, order},
+    ours::{self, Ours},
 };
 use crate::{
     control::{
@@ -23,6 +24,7 @@ use crate::{
         capacity::{Environments, KEEP_ALIVE, WARM_UP_BILLED},
         pace::Pace,
     },
+    history::Take,
     lane::lambda::Function,
 };
 
@@ -34,6 +36,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// First pause after a call that failed.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// Time until a day's budget that had no more is asked again: who takes over may find what another gave back.
+const ASK_AGAIN: Duration = Duration::from_mins(10);
 
 /// Time between two tellings of rounds that went well.
 const TELL_EVERY: Duration = Duration::from_mins(10);
@@ -52,6 +57,10 @@ pub(super) struct Warmer {
     generation: u32,
     orders: Pace,
     rounds: Pace,
+    /// When the day's budget is taken from.
+    takes: Pace,
+    /// A round is under way, or the budget is being taken from: what is left of it is not known.
+    staked: bool,
     /// What the last round was for.
     planned: u32,
     proven: bool,
@@ -71,6 +80,7 @@ impl Warmer {
         lambda: &Lambda,
         book: &'static PriceBook,
         scale: f64,
+        stored: bool,
         now: Instant,
     ) -> Self {
         let cold = lambda.cold_start == ColdStart::SnapStart;
@@ -86,15 +96,30 @@ impl Warmer {
             generation: 0,
             orders: Pace::new(true, now),
             rounds: Pace::new(true, now),
+            takes: Pace::new(true, now),
+            staked: false,
             planned: 0,
             proven: false,
             left_alone: false,
-            spend: Spend::new(cost(book, lambda, WARM_UP_BILLED, cold)),
+            spend: Spend::new(cost(book, lambda, WARM_UP_BILLED, cold), stored),
             untold: (0, 0),
             told: None,
             why: String::new(),
             trouble: None,
         }
+    }
+
+    /// Returns the function and its qualifier as one name.
+    pub(super) fn function(&self) -> String {
+        self.target.name()
+    }
+
+    /// Returns what was taken from the day's budget and is not spent, to be given back.
+    pub(super) fn left(&self) -> Option<Take> {
+        let limit = self.lambda.warm_pool?.spend?;
+        let (day, back) = (self.spend.day(), self.spend.left());
+        let take = || Take { name: self.name.clone(), day, ask: PicoUsd::ZERO, back, limit };
+        (!self.staked && back != PicoUsd::ZERO).then(take)
     }
 
     /// Tells whether it calls the function of `lambda`.
@@ -121,15 +146,27 @@ impl Warmer {
         planned: Environments,
         pool: &WarmPool,
         function: &Arc<Function>,
+        ours: &Ours,
         around: &Surroundings<'_>,
     ) -> Option<WarmCall> {
         if self.lambda.cold_start == ColdStart::Provisioned {
-            return self.order(planned, around);
+            return self.order(planned, ours, around);
         }
         self.round(planned, pool, function, around)
     }
 
-    fn order(&mut self, planned: Environments, around: &Surroundings<'_>) -> Option<WarmCall> {
+    /// Takes away what Pacer has set, which the policy does not ask for any more.
+    pub(super) fn take_back(&mut self, ours: &Ours, around: &Surroundings<'_>) -> Option<WarmCall> {
+        let why = "the policy does not ask for it any more, and Pacer set it".to_owned();
+        self.order(Environments { warm: 0, provisioned: 0, why }, ours, around)
+    }
+
+    fn order(
+        &mut self,
+        planned: Environments,
+        ours: &Ours,
+        around: &Surroundings<'_>,
+    ) -> Option<WarmCall> {
         let known = around.functions.known(&self.name)?;
         let order = match order(planned.provisioned, &self.lambda, known) {
             Ok(order) => order?,
@@ -143,10 +180,21 @@ impl Warmer {
         }
         self.why = planned.why;
         let (allowed, target) = (around.allowed.clone(), self.target.clone());
-        let service = self.name.clone();
+        let (service, function) = (self.name.clone(), self.target.name());
+        let (notary, before) = (around.notary.cloned(), ours.set(&function));
         Some(Box::pin(async move {
-            let called = call::provision(&allowed, &target, order);
-            let result = allowed.while_leading(called).await;
+            // Written down first: what was set by a gateway that died over it is ours, too.
+            if let Order::Set { to, .. } = order {
+                ours::note(notary.as_ref(), &function, to).await;
+            }
+            let result = allowed.while_leading(call::provision(&allowed, &target, order)).await;
+            match (order, &result) {
+                (Order::Set { .. }, Err(_)) => {
+                    ours::note(notary.as_ref(), &function, before).await;
+                }
+                (Order::Remove { .. }, Ok(())) => ours::note(notary.as_ref(), &function, 0).await,
+                _ => {}
+            }
             Warmed { service, done: Done::Ordered(order, result) }
         }))
     }
@@ -168,14 +216,28 @@ impl Warmer {
             return None;
         }
         self.planned = planned.warm;
-        self.spend.on(around.clock.shows(SystemTime::now()).as_secs() / DAY_S);
+        if self.spend.on(around.clock.shows(SystemTime::now()).as_secs() / DAY_S) {
+            self.takes.hasten(around.now);
+        }
         let situation = Situation {
             planned: planned.warm,
             in_use: function.in_flight(),
             proven: self.proven,
             affordable: self.spend.affordable(pool.spend),
         };
-        if situation.affordable == 0 {
+        let wanted = invokes(Situation { affordable: u32::MAX, ..situation });
+        if let (Some(limit), Some(notary)) = (pool.spend, around.notary)
+            && let Some(ask) = self.spend.missing(wanted, limit)
+            && self.takes.is_due(around.now)
+        {
+            self.staked = true;
+            let (name, day, notary) = (self.name.clone(), self.spend.day(), notary.clone());
+            return Some(Box::pin(async move {
+                let take = Take { name: name.clone(), day, ask, back: PicoUsd::ZERO, limit };
+                Warmed { service: name, done: Done::Given(day, notary.take(take).await) }
+            }));
+        }
+        if situation.affordable == 0 && 0 < wanted {
             self.tell("what `warm_pool.spend` allows for the day (UTC) is spent");
         }
         let invokes = invokes(situation);
@@ -184,6 +246,7 @@ impl Warmer {
             return None;
         };
         self.why = planned.why;
+        self.staked = true;
         let (allowed, target) = (around.allowed.clone(), self.target.clone());
         let service = self.name.clone();
         Some(Box::pin(async move {
@@ -219,6 +282,35 @@ impl Warmer {
         }
     }
 
+    /// Takes in what was given from the budget of `day`: the round that it is for is due at once.
+    pub(super) fn given(
+        &mut self,
+        day: u64,
+        given: Result<PicoUsd, String>,
+        now: Instant,
+        clock: SystemTime,
+    ) -> Option<Deed> {
+        self.staked = false;
+        match given {
+            Ok(given) => {
+                self.spend.take(day, given);
+                let none = given == PicoUsd::ZERO;
+                self.takes.succeeded(if none { ASK_AGAIN } else { Duration::ZERO }, now);
+                self.rounds.succeeded(Duration::ZERO, now);
+                None
+            }
+            Err(error) => {
+                self.takes.failed(RETRY, now);
+                self.rounds.failed(RETRY, now);
+                let error =
+                    format!("nothing is spent that is not written to `state` first: {error}");
+                let what = "have environments warm".to_owned();
+                let news = self.tell(&error);
+                news.then(|| self.deed("warm-up", what, Some(error), clock))
+            }
+        }
+    }
+
     /// Takes in what came of a round.
     pub(super) fn heard(
         &mut self,
@@ -226,6 +318,7 @@ impl Warmer {
         now: Instant,
         clock: SystemTime,
     ) -> Option<Deed> {
+        self.staked = false;
         let (mut warm, mut foreign, mut failed) = (0, None, None);
         for (answer, took) in answers {
             let cold = match answer {

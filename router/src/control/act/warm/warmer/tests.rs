@@ -9,7 +9,7 @@ const WARM: Answer = Answer::Warm { cold: true };
 fn warmer(planned: u32) -> (Warmer, Instant) {
     let lambda = fixture::policy(fixture::POLICY).services[0].lambda.clone().unwrap();
     let now = Instant::now();
-    let mut warmer = Warmer::new("film".into(), &lambda, PriceBook::fallback(), 1.0, now);
+    let mut warmer = Warmer::new("film".into(), &lambda, PriceBook::fallback(), 1.0, false, now);
     warmer.planned = planned;
     assert!(warmer.rounds.is_due(now));
     (warmer, now)
