@@ -189,7 +189,7 @@ metrics! {
     ACTIONS = counter(
         "pacer_actions_total",
         &["service", "kind", "result"],
-        "Changes of capacity: scale-out, scale-in, protect, release, fallback; read only where it failed.",
+        "Changes of capacity: scale-out, scale-in, protect, release, fallback, provision, warm-up; read only where it failed.",
     );
     FROZEN = gauge("pacer_frozen", &[], "1 while somebody has stopped all changes of capacity.");
     DISCOVERY_ERRORS = counter("pacer_discovery_errors_total", &["service"], "Listings of a service's tasks that failed.");
@@ -212,6 +212,17 @@ metrics! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a route is counted by is multiplied by the number of routes: reasons, causes and errors stand apart.
+    #[test]
+    fn a_route_is_not_multiplied_by_reasons() {
+        for metric in ALL.iter().filter(|metric| metric.labels.contains(&"route")) {
+            for label in metric.labels {
+                let few = ["route", "service", "lane", "code", "objective"];
+                assert!(few.contains(label), "{} by {label}", metric.name);
+            }
+        }
+    }
 
     #[test]
     fn names_follow_the_conventions_of_prometheus() {

@@ -23,7 +23,7 @@ use std::{
 use policies::policy::{Discovery, Mode, Policy, ScaleBy, Service, TaskLimits};
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::deeds::{Deed, Deeds};
+pub(crate) use self::deeds::{Deed, Deeds, KINDS};
 use self::service::{Acting, Done};
 use super::{aws::Aws, discover::Fleet, freeze::Brake, gateways::Lease};
 
