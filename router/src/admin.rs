@@ -90,7 +90,9 @@ fn router(state: AdminState) -> Router {
         )
         .route(
             "/routes",
-            get(async |State(shared): State<AdminState>| pretty(&views::routes(&shared.world()))),
+            get(async |State(shared): State<AdminState>| {
+                pretty(&views::routes(&shared.world(), &shared.plans()))
+            }),
         )
         .route(
             "/policy",

@@ -59,7 +59,7 @@ use self::{
     },
     audit::Entry,
     aws::Aws,
-    capacity::{Capacity, Clock, Look, Recalled},
+    capacity::{Capacity, Clock, Learned, Look},
     credentials::{Keys, Renewal},
     discover::{
         Fleet, Found,
@@ -138,8 +138,8 @@ enum Report {
     Looked(Stamp),
     /// The policy was read again.
     Read(Reading, reload::Result),
-    /// A planner has learned from its past.
-    Recalled(Box<Recalled>),
+    /// A planner has learned beside the loop.
+    Learned(Box<Learned>),
     /// A service's count of tasks was read or set.
     Acted(Acted),
     /// Environments were warmed, or provisioned concurrency was changed.
@@ -453,7 +453,7 @@ impl Control {
             }
             Ok(Report::Looked(stamp)) => self.follower.saw(stamp, now),
             Ok(Report::Read(reading, result)) => self.read(reading, result, now),
-            Ok(Report::Recalled(recalled)) => self.capacity.recalled(*recalled),
+            Ok(Report::Learned(learned)) => self.capacity.learned(*learned),
             Ok(Report::Acted(acted)) => {
                 if let Some(deed) = self.actuators.heard(acted, now, SystemTime::now()) {
                     self.shared.did(deed);

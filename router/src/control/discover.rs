@@ -183,6 +183,12 @@ impl Fleet {
         &self.container
     }
 
+    /// Notes how long a start took.
+    #[cfg(test)]
+    pub(crate) fn started_after(&mut self, lag: std::time::Duration) {
+        self.starts.note(lag);
+    }
+
     /// Returns how long its tasks take to start.
     pub(crate) fn starts(&self) -> &Starts {
         &self.starts

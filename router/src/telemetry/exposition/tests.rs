@@ -70,13 +70,15 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
             provisioned: 0,
             why: String::new(),
         }),
-        ready: 5,
         why: "7 tasks: forecast".to_owned(),
         at: UNIX_EPOCH,
         demand: 23.5,
         break_even: 0.119,
         start: Duration::from_secs(80),
         expected: (20.0, 31.5),
+        requests: None,
+        routes: std::sync::Arc::default(),
+        scale: 1.0,
     };
     let plans = [("film".into(), plan)].into();
     let mut deeds = Deeds::default();
