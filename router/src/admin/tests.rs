@@ -114,8 +114,7 @@ async fn services_show_their_lanes() {
       "mode": "observe",
       "name": "film",
       "not_acted_on": null,
-      "plan": null,
-      "spot_proposed": null
+      "plan": null
     }
     "#);
     assert_eq!(services[1]["lambda"], Value::Null);
