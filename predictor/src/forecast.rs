@@ -26,7 +26,6 @@ mod experts;
 mod history;
 mod horizon;
 mod last;
-mod outlook;
 pub mod pool;
 mod quantiles;
 mod ratio;
@@ -219,6 +218,36 @@ impl Forecaster {
             self.say(tick);
         }
         Observed::Learned
+    }
+
+    /// Makes one that looks at other horizons, and whose steps begin every `every_s` seconds: it has learned the counts that
+    /// this one remembers, of some days or weeks. What was filled in for a gap counts as if it had come.
+    ///
+    /// # Panics
+    ///
+    /// Like [`Forecaster::rolling`].
+    #[must_use]
+    pub fn relearned(&self, every_s: u64, horizons: &[u64]) -> Self {
+        let config = Config { calendar: self.calendar.clone(), elastic_net: self.elastic_net };
+        let mut new = Self::rolling(self.step_s, every_s, horizons, config);
+        let phases = self.history.phases();
+        let each = self.history.held().filter_map(|(tick, log)| {
+            let at_s = tick.saturating_mul(self.every_s);
+            at_s.is_multiple_of(every_s).then_some((tick, at_s, log))
+        });
+        for (tick, at_s, log) in each {
+            new.calendar.look_up(at_s);
+            let count = count_of(log) * new.calendar.times(at_s);
+            // Of what is long past only steps end to end are held.
+            let past = tick + FINE_S / self.every_s < self.history.next();
+            new.take(at_s, Some(count.round() as u64), phases == 1 || !past);
+        }
+        new
+    }
+
+    /// Returns when the step that was observed last began; nothing before the first.
+    pub fn newest_s(&self) -> Option<u64> {
+        (!self.history.is_empty()).then(|| self.history.newest().saturating_mul(self.every_s))
     }
 
     /// Returns what comes in the step `ahead_s` seconds after the one observed last; between horizons in proportion,

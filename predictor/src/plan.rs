@@ -26,7 +26,7 @@ pub use self::{
     knative::Knative,
     lambda_only::LambdaOnly,
     newsvendor::Newsvendor,
-    pacer::{Demands, Forecasts, Pacer, Sight, Truth as KnownAhead},
+    pacer::{Demands, Forecasts, Pacer, Second, Sight, Truth as KnownAhead},
     predictive::Predictive,
     spock::Spock,
     spot::Spot,

@@ -344,6 +344,12 @@ impl Loaded {
         of_kind.map(|((_, name), memo)| (name, &**memo))
     }
 
+    /// Takes what there is of a service out of it.
+    pub(crate) fn take(&mut self, service: &str) -> Option<Self> {
+        let taken = self.services.remove_entry(service)?;
+        Some(Self { services: BTreeMap::from([taken]), ..Self::default() })
+    }
+
     /// Returns the services that there is anything of.
     pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<str>> {
         self.services.keys()

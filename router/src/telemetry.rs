@@ -89,26 +89,6 @@ metrics! {
         &["service"],
         "Share of requests that are to end without a server error, by the policy.",
     );
-    ERROR_BUDGET_LEFT = gauge(
-        "pacer_error_budget_left_ratio",
-        &["service"],
-        "Share of the objective's window that may still be missed: of several objectives the least; what was not seen yet counts as calm.",
-    );
-    ERROR_BUDGET_BURN = gauge(
-        "pacer_error_budget_burn_ratio",
-        &["service", "window"],
-        "How many times faster than the objective allows requests missed it, over the window: of several objectives the most.",
-    );
-    RADAR_SECONDS = gauge(
-        "pacer_radar_seconds",
-        &["service", "warning"],
-        "Seconds until trouble of a kind, 0 is now; of an error budget until it is spent. None where none is in sight.",
-    );
-    READY_TO_ACT = gauge(
-        "pacer_ready_to_act",
-        &["service"],
-        "1 for a service in mode observe that could be let act, 0 for one that could not yet.",
-    );
     DECISIONS = counter("pacer_decisions_total", &["lane", "reason"], "Decisions by lane and by what decided; lane none: refused.");
     SPILLS = counter("pacer_spills_total", &["from", "cause"], "Requests that left a lane after it was tried.");
     ENDS = counter("pacer_ends_total", &["end"], "How requests ended.");
@@ -209,7 +189,7 @@ metrics! {
     ACTIONS = counter(
         "pacer_actions_total",
         &["service", "kind", "result"],
-        "Changes of capacity: scale-out, scale-in, protect, release, fallback; read only where it failed.",
+        "Changes of capacity: scale-out, scale-in, protect, release, fallback, provision, warm-up; read only where it failed.",
     );
     FROZEN = gauge("pacer_frozen", &[], "1 while somebody has stopped all changes of capacity.");
     DISCOVERY_ERRORS = counter("pacer_discovery_errors_total", &["service"], "Listings of a service's tasks that failed.");
@@ -232,6 +212,17 @@ metrics! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a route is counted by is multiplied by the number of routes: reasons, causes and errors stand apart.
+    #[test]
+    fn a_route_is_not_multiplied_by_reasons() {
+        for metric in ALL.iter().filter(|metric| metric.labels.contains(&"route")) {
+            for label in metric.labels {
+                let few = ["route", "service", "lane", "code", "objective"];
+                assert!(few.contains(label), "{} by {label}", metric.name);
+            }
+        }
+    }
 
     #[test]
     fn names_follow_the_conventions_of_prometheus() {

@@ -9,6 +9,7 @@ library only; whether Prometheus agrees is asked of `promtool` where it is on PA
     tests/dashboards/check.py            exit status 0: all passed
 """
 
+import importlib
 import json
 import re
 import shutil
@@ -23,11 +24,15 @@ from promql import Metric, QueryError, labels_of  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "dashboards"
+RUNBOOKS = ROOT / "docs/runbooks"
+RUNBOOK_PARTS = ["What it means", "How to see it", "What to do", "How to stop Pacer acting"]
 TELEMETRY = ROOT / "router/src/telemetry.rs"
 
 # What Prometheus adds to every series it scrapes, and the one series it makes by itself.
 TARGET = frozenset({"job", "instance"})
 UP = Metric("gauge", TARGET)
+# And what it makes of alerts: the labels of ours, those of the alert itself among them.
+ALERTS = Metric("gauge", TARGET | {"alertname", "alertstate", "severity", "service"})
 
 # Panels that show no number of their own.
 UNITLESS = {"row", "text"}
@@ -44,7 +49,7 @@ def declared():
     names = re.findall(r"^    [A-Z_]+ = ", block, re.MULTILINE)
     if not found or len(found) != len(names):
         raise SystemExit(f"{TELEMETRY}: {len(names)} metrics are declared and {len(found)} were understood; teach declared()")
-    metrics = {"up": UP}
+    metrics = {"up": UP, "ALERTS": ALERTS}
     for kind, name, labels in found:
         metric = Metric(kind, frozenset(re.findall(r'"(\w+)"', labels)) | TARGET)
         if kind == "histogram":
@@ -66,17 +71,24 @@ def label_values():
             raise SystemExit(f"{path}: no names after `{after}`; teach label_values()")
         return set(found)
 
-    exposition = (ROOT / "router/src/telemetry/exposition.rs").read_text()
-    codes = re.search(r"const CODES[^=]*= \[([^\]]*)\]", exposition)
+    def listed(path, constant):
+        found = re.search(rf"const {constant}[^=]*=\s*\[([^\]]*)\]", (ROOT / path).read_text())
+        return set(re.findall(r'"([^"]+)"', found[1]))
+
     lanes = names("policies/src/decide.rs", "impl Lane {")
     return {
-        "code": set(re.findall(r'"(\w+)"', codes[1])),
+        "code": listed("router/src/telemetry/exposition.rs", "CODES"),
         "lane": lanes | {"none"},
         "from": lanes,
         "reason": names("policies/src/decide/reason.rs", "impl Reason {"),
         "cause": names("predictor/src/outcome.rs", "impl Spill {"),
         "end": names("predictor/src/outcome.rs", "impl End {"),
         "state": names("router/src/telemetry/exposition.rs", "fn state_name("),
+        "pacer_lambda_state.state": names("router/src/control/functions/known.rs", "impl State {"),
+        "pacer_actions_total.kind": listed("router/src/control/act/deeds.rs", "KINDS"),
+        "objective": {"latency", "success"},
+        "as": names("router/src/ledger/row.rs", "impl Instead {"),
+        "alertstate": {"pending", "firing"},
     }
 
 
@@ -154,9 +166,40 @@ class Checks:
             self.check(used <= labels, f"{where}: its text names {sorted(used - labels)}, and its query yields {sorted(labels)}")
             for part in ("severity:", "summary:", "description:", "for:"):
                 self.check(part in rule.text, f"{where}: no `{part}`")
+            self.runbook(rule, where)
             tested = (path.parent / "tests.yml").read_text()
             fires = re.search(rf"alertname: {rule.name}\n\s+eval_time: \w+\n\s+exp_alerts:\n", tested)
             self.check(fires, f"{where}: no scenario of tests.yml makes it fire")
+
+    def runbook(self, rule, where):
+        """Checks that an alert leads to a page that says what is to be known at night."""
+        page = RUNBOOKS / f"{rule.name}.md"
+        self.check(f"runbook: {page.relative_to(ROOT)}" in rule.text, f"{where}: no `runbook: {page.relative_to(ROOT)}`")
+        parts = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE) if page.exists() else []
+        self.check(parts == RUNBOOK_PARTS, f"{page.name}: has the parts {parts}, not {RUNBOOK_PARTS}")
+        self.check(f"[{rule.name}]({rule.name}.md)" in (RUNBOOKS / "README.md").read_text(), f"{page.name}: not in the list of runbooks")
+
+    def links(self):
+        """Checks that runbooks lead to what is there: pages, dashboards and their panels."""
+        titles = {}
+        for path in (DASHBOARDS / "grafana").glob("*.json"):
+            board = json.loads(path.read_text())
+            titles[board["title"]] = [panel["title"] for panel in board["panels"]]
+        alerts = {rule.name for rule in rules(DASHBOARDS / "prometheus/alerts.yml")}
+        for page in RUNBOOKS.glob("*.md"):
+            text = page.read_text()
+            self.check(page.stem == "README" or page.stem in alerts, f"{page.name}: of no alert")
+            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+                self.check((RUNBOOKS / target).exists(), f"{page.name}: leads to {target}, which is not there")
+            # `*Pacer / Lanes*, Slots and ...`: the first panel that is named right after its dashboard.
+            for title, named in re.findall(r"\*(Pacer / \w+)\*,\s+([^,.:*]+)", text):
+                known = any(named.startswith(panel) for panel in titles.get(title, []))
+                self.check(known, f"{page.name}: no panel of {title} is called `{named}`")
+            for title in re.findall(r"\*(Pacer / \w+)\*", text):
+                self.check(title in titles, f"{page.name}: no dashboard {title}")
+        for board in (DASHBOARDS / "grafana").glob("*.json"):
+            for named in re.findall(r"docs/runbooks/(\w+)\.md", board.read_text()):
+                self.check((RUNBOOKS / f"{named}.md").exists(), f"{board.name}: leads to {named}.md, which is not there")
 
     def dashboard(self, path):
         try:
@@ -185,8 +228,13 @@ class Checks:
         self.check(variable.get("description"), f"{where}: no description")
         if variable["type"] != "query":
             return
-        asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
-        self.check(asked, f"{where}: not label_values(selector, label)")
+        query = variable["query"]["query"]
+        if computed := re.fullmatch(r"query_result\((.+)\)", query):
+            self.query(computed[1], where)
+            self.check(re.match("/.+/$", variable["regex"]), f"{where}: no regex that takes a value out of the result")
+            return
+        asked = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        self.check(asked, f"{where}: neither label_values(selector, label) nor query_result(query)")
         if asked:
             # As the argument of group(), because a counter that is not under rate() is refused elsewhere.
             labels = self.query(f"group by ({asked[2]}) ({asked[1]})", where)
@@ -255,10 +303,14 @@ def main():
 
     for name in ("rules.yml", "alerts.yml"):    # in this order: alerts read what the rules record
         checks.rules(DASHBOARDS / "prometheus" / name)
+    sys.path.insert(0, str(DASHBOARDS / "grafana"))
+    for name in importlib.import_module("generate").stale():
+        checks.check(False, f"{name} is not what dashboards/grafana/source says: run dashboards/grafana/generate.py")
     boards = sorted((DASHBOARDS / "grafana").glob("*.json"))
     checks.check(boards, "no dashboard in dashboards/grafana")
     for path in boards:
         checks.dashboard(path)
+    checks.links()
 
     if shutil.which("promtool"):
         checks.promtool("check", "config", "prometheus.yml")

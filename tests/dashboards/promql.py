@@ -28,6 +28,7 @@ class Value:
     scalar: bool = False
     counter: bool = False    # growing without end: only good under rate() and the like
     ranged: bool = False
+    text: str = ""    # of a string
 
 
 SCALAR = Value(scalar=True)
@@ -47,11 +48,12 @@ TOKEN = re.compile(
       (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | (?P<range>\[[^\]]*\])
     | (?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)
-    | (?P<word>[A-Za-z_:][A-Za-z0-9_:]*)
+    | (?P<word>[A-Za-z_:][A-Za-z0-9_:]*|\$\{\w+\}[smhd]|\$__range)
     | (?P<sign>=~|!~|==|!=|<=|>=|[-+*/%<>=(){},])
     )""",
     re.VERBOSE,
 )
+OFFSET = re.compile(r"\d+[smhd]|\$\{\w+\}[smhd]|\$__range")
 RANGE = re.compile(r"\[(\d+[smhd]|\$__rate_interval|\$__range|\$__interval)\]")
 
 
@@ -118,9 +120,7 @@ class _Reader:
             if self.peek() in ("on", "ignoring"):
                 matching = (self.take(), self.names())
                 if self.peek() in ("group_left", "group_right"):
-                    group = self.take()
-                    if self.peek() == "(":
-                        self.names()
+                    group = (self.take(), self.names() if self.peek() == "(" else frozenset())
             right = self.binary(level + 1)
             left = self.joined(operator, _whole(left), _whole(right), matching, group)
         return left
@@ -142,9 +142,14 @@ class _Reader:
             shared = left.labels - matching[1]
             if group is None and shared != right.labels - matching[1]:
                 raise QueryError(f"`{operator}` can never match {sorted(left.labels)} with {sorted(right.labels)}")
-        if operator in SETS or group == "group_left":
-            return left
-        return right if group == "group_right" else Value(labels=frozenset(shared))
+        if operator in SETS:
+            # What is joined without labels in common stands for what is not there: it may have any.
+            return Value(labels=left.labels | right.labels) if operator == "or" and not shared else left
+        if group is None:
+            return Value(labels=frozenset(shared))
+        many, one = (left, right) if group[0] == "group_left" else (right, left)
+        _has(one, group[1], group[0])
+        return Value(labels=many.labels | group[1])
 
     def unary(self):
         if self.peek() == "-" and self.kind() == "sign":
@@ -153,6 +158,8 @@ class _Reader:
         if self.kind() == "number":
             self.take()
             return SCALAR
+        if self.kind() == "string":
+            return Value(text=self.take()[1:-1])
         if self.peek() == "(":
             self.take()
             value = self.binary(0)
@@ -220,6 +227,11 @@ class _Reader:
         if word == "scalar":
             _whole(arguments[0])
             return SCALAR
+        if word == "vector" and len(arguments) == 1 and arguments[0].scalar:
+            return Value()
+        if word == "label_replace" and len(arguments) == 5:
+            value, written = _whole(arguments[0]), arguments[1]
+            return Value(labels=value.labels | {written.text})
         if word in PLAIN:
             return _whole(arguments[0])
         raise QueryError(f"{word}() is not known here; teach promql.py")
@@ -240,7 +252,17 @@ class _Reader:
             text = self.take()
             if not RANGE.fullmatch(text):
                 raise QueryError(f"cannot read the range `{text}`")
+        if self.peek() == "offset":
+            self.take()
+            self.offset()
         return Value(labels=metric.labels, counter=metric.kind == "counter", ranged=ranged)
+
+    def offset(self):
+        length = self.take()
+        if self.kind() == "word":    # `80s` is a number and a word; `${lead}s` a word
+            length += self.take()
+        if not OFFSET.fullmatch(length):
+            raise QueryError(f"cannot read the offset `{length}`")
 
     def matcher(self, name, metric):
         label, operator = self.take(), self.take()
@@ -249,8 +271,9 @@ class _Reader:
         text = self.take()[1:-1]
         if label not in metric.labels:
             raise QueryError(f"{name} has no label `{label}`; it has {sorted(metric.labels)}")
-        if label not in self.values or "$" in text:
+        known_of = self.values.get(f"{name}.{label}", self.values.get(label))
+        if known_of is None or "$" in text:
             return
         for value in text.split("|") if operator in ("=~", "!~") else [re.escape(text)]:
-            if not any(re.fullmatch(value, known) for known in self.values[label]):
-                raise QueryError(f"`{label}` never has the value `{value}`; it has {sorted(self.values[label])}")
+            if not any(re.fullmatch(value, known) for known in known_of):
+                raise QueryError(f"`{label}` never has the value `{value}`; it has {sorted(known_of)}")

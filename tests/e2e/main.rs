@@ -29,7 +29,6 @@ mod ledger;
 mod local_lambda;
 mod observation;
 mod policies_cli;
-mod radar;
 mod reload;
 mod replay;
 mod replay_policy;

@@ -140,6 +140,15 @@ impl History {
         Some(between(value, after, part as f32 / self.phases as f32))
     }
 
+    /// Returns the ticks that are held as they were, and their values, in order of time: of those long past only the ones of
+    /// the first phase.
+    pub(super) fn held(&self) -> impl Iterator<Item = (u64, f32)> {
+        let fine = self.next - self.fine_len.min(self.next);
+        let ticks = self.next - self.len.min(self.next)..self.next;
+        let ticks = ticks.filter(move |tick| fine <= *tick || tick.is_multiple_of(self.phases));
+        ticks.filter_map(|tick| Some((tick, self.get(tick)?)))
+    }
+
     /// Returns the mean over those of the `n` steps, the last of which is at `tick`, that are held, when there are any.
     pub(super) fn mean(&self, tick: u64, n: u64) -> Option<f32> {
         mean(self.back(tick, n))

@@ -7,8 +7,9 @@
 /// Share of a step that has to be known.
 const KNOWN: f64 = 0.9;
 
-/// Share of a new step in the mean dispersion: about an hour of minutes.
-const SHARE: f32 = 1.0 / 60.0;
+/// Steps that the mean dispersion is over: about an hour of minutes. Before there are as many, over those that there are
+/// and one in which requests came one by one.
+const STEPS: u32 = 60;
 
 /// A step that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Rollup {
     sum: u64,
     squares: f64,
     dispersion: f32,
+    /// Steps that the dispersion is of, up to [`STEPS`].
+    steps: u32,
 }
 
 impl Rollup {
@@ -48,6 +51,7 @@ impl Rollup {
             sum: 0,
             squares: 0.0,
             dispersion: 1.0,
+            steps: 1,
         }
     }
 
@@ -90,7 +94,8 @@ impl Rollup {
         let count = if pieces < all { (mean * all).round() as u64 } else { self.sum };
         if known && 1 < self.pieces && 0 < self.sum {
             let variance = (self.squares - pieces * mean * mean).max(0.0) / (pieces - 1.0);
-            self.dispersion += ((variance / mean) as f32 - self.dispersion) * SHARE;
+            self.steps = (self.steps + 1).min(STEPS);
+            self.dispersion += ((variance / mean) as f32 - self.dispersion) / self.steps as f32;
         }
         (self.pieces, self.sum, self.squares) = (0, 0, 0.0);
         Some(Step { at_s, count: known.then_some(count) })
@@ -137,6 +142,16 @@ mod tests {
             (None, Some(Step { at_s: 4, count: Some(3) }))
         );
         assert_eq!((rollup.over(7), rollup.add(6, 2)), (None, None));
+    }
+
+    #[test]
+    fn bunches_are_known_after_some_steps() {
+        let mut rollup = Rollup::new(1, 60);
+        (0..60 * 6).for_each(|second_s| {
+            rollup.add(second_s, if second_s % 5 == 0 { 5 } else { 0 });
+        });
+        // Five steps of 4, and one of 1.
+        assert!((rollup.dispersion() - 3.5).abs() < 0.1, "{}", rollup.dispersion());
     }
 
     #[test]

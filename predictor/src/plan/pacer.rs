@@ -12,12 +12,14 @@
 //! all would come to. Sums of what a task gains over the time to come were tried in the place of both rules: they had tasks
 //! come and go by the thousand, or, held back, cost more wherever starts take minutes.
 
-mod outlook;
 mod sight;
 mod watch;
 
-pub use self::sight::{Forecasts, Truth};
 use self::watch::Watch;
+pub use self::{
+    sight::{Forecasts, Truth},
+    watch::Second,
+};
 use super::{
     Inputs, Plan, Planner, Shape, Why,
     basis::{Basis, Seen, quantile},
@@ -26,6 +28,7 @@ use super::{
     hold::Hold,
     warm::Pool,
 };
+use crate::forecast::{LEVELS, Quantiles};
 
 /// How often it looks, in seconds.
 const LOOK_S: u64 = 10;
@@ -50,11 +53,6 @@ pub trait Sight {
 
     /// Returns what may be asked for when a task asked for now could serve; nothing while too little is known.
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands>;
-
-    /// Returns what may be asked for in `in_s` seconds, also beyond what is planned for; nothing where that is not known.
-    fn outlook(&self, _: &Inputs<'_>, _in_s: u64) -> Option<Demands> {
-        None
-    }
 
     /// Whether it may be wrong, and is to be watched.
     fn may_err(&self) -> bool {
@@ -107,6 +105,26 @@ impl<S: Sight> Pacer<S> {
         self.events = events;
     }
 
+    /// Learns what this gateway alone has counted since it counted last, a second or so ago, before the look that it will be
+    /// told in is over. Returns whether the load has left its forecast just now: [`Pacer::replan`] sizes for that.
+    pub fn second(&mut self, second: Second) -> bool {
+        self.sight.may_err() && self.watch.second(second)
+    }
+
+    /// Knows that other gateways have come or gone: its own share of all requests is not known until the next look.
+    pub fn forget_share(&mut self) {
+        self.watch.forget_share();
+    }
+
+    /// Plans between two looks, from what the last one learned and what [`Pacer::second`] was told since. What is not on
+    /// `previous`' way to more tasks stays as it is.
+    pub fn replan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
+        let mean_service_us = number(inputs.mean_service_us);
+        let plan = self.decide(&Inputs { mean_service_us, ..*inputs }, previous, Moment::Between);
+        let &Plan { warm, provisioned, .. } = previous;
+        Plan { warm, provisioned, ..plan }
+    }
+
     /// Learns what was asked for since the last look, unless an event had a part in it. Who asks for a plan more often than
     /// it looks gets one for what is busy by then; what was asked is kept for the next look.
     fn look(&mut self, inputs: &Inputs<'_>) {
@@ -131,6 +149,19 @@ impl<S: Sight> Pacer<S> {
             inputs.asked = f64::NAN;
         }
         self.sight.look(&inputs);
+    }
+
+    /// Returns the requests, of `service_us` each, of the minute that was planned for last; nothing while nothing is forecast.
+    /// Like the demands that they are worked out of, quantiles tell what the rate is not known by: chance comes on top, as
+    /// [`Quantiles::share`] has it.
+    pub fn requests(&self, service_us: f64) -> Option<Quantiles> {
+        let (Seen { demands, .. }, ..) = self.seen.as_ref()?;
+        let known = !demands.is_empty() && 0.0 < service_us && service_us.is_finite();
+        let count = |slots: f64| (slots / service_us * 60e6) as f32;
+        known.then(|| Quantiles {
+            counts: LEVELS.map(|level| count(quantile(demands, f64::from(level)))),
+            mean: count(demands.iter().map(|(slots, share)| slots * share).sum()),
+        })
     }
 
     /// Returns what the last plan went by; nothing before the first. [`words`](super::words) makes a sentence of it.
@@ -188,13 +219,35 @@ fn number(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(0.0, MOST) }
 }
 
-impl<S: Sight + Send> Planner for Pacer<S> {
-    fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
+impl Pacer<Forecasts> {
+    /// Learns what was asked in the past, before the first look: see [`Forecasts::recall`].
+    pub fn recall(&mut self, steps: impl Iterator<Item = (u64, f64)>) {
+        let watch = &mut self.watch;
+        self.sight.recall(steps.inspect(|(at_s, asked)| watch.recall(*at_s, *asked)));
+    }
+
+    /// Tells whether it forecasts what `shape` asks for: see [`Forecasts::fits`].
+    pub fn fits(&self, shape: &Shape) -> bool {
+        self.sight.fits(shape)
+    }
+
+    /// Makes one that does: see [`Forecasts::relearned`].
+    #[must_use]
+    pub fn relearned(&self, shape: &Shape) -> Self {
+        Self { sight: self.sight.relearned(shape), ..self.clone() }
+    }
+
+    /// Goes by what another one has learned; what it knows of now stays.
+    pub fn succeed(&mut self, learned: Self) {
+        self.sight = learned.sight;
+        self.watch.succeed(learned.watch);
+    }
+}
+
+impl<S: Sight> Pacer<S> {
+    /// Plans for what is known by now.
+    fn decide(&mut self, inputs: &Inputs<'_>, previous: &Plan, moment: Moment) -> Plan {
         let shape = inputs.shape;
-        // What is no number is nothing: of a policy that was not checked, of a division by no requests.
-        let mean_service_us = number(inputs.mean_service_us);
-        let inputs = &Inputs { mean_service_us, ..*inputs };
-        self.look(inputs);
         let at_us = inputs.now_us.saturating_add(shape.start_us);
         let now = number(inputs.history.demand_over(60_000_000));
         let mut demands = self.sight.demands(inputs).unwrap_or_default();
@@ -207,11 +260,13 @@ impl<S: Sight + Send> Planner for Pacer<S> {
             *demand = number(*demand);
         }
         let event = event::apply(&self.events, at_us, inputs.mean_service_us, &mut demands);
-        let burst = if self.sight.may_err() {
-            self.watch.reckon(at_us, inputs.mean_service_us, &mut demands)
-        } else {
-            None
-        };
+        let mut burst = None;
+        if self.sight.may_err() {
+            if moment == Moment::Look {
+                self.watch.expect(at_us, inputs.mean_service_us, &demands);
+            }
+            burst = self.watch.reckon(inputs.mean_service_us, &mut demands);
+        }
         let mut seen = Seen { demands, at_us, now, ..Seen::default() };
         let wanted = Wanted::of(shape, previous.tasks, &seen);
         let hold_us = shape.paid_start_us.max(shape.least_paid_us);
@@ -231,17 +286,36 @@ impl<S: Sight + Send> Planner for Pacer<S> {
         } else {
             Plan::tasks(wanted.tasks, wanted.why)
         };
-        let step_us = inputs.history.step_us();
-        // What may be busy at once, of what containers are asked for now or then.
-        let busiest = quantile(&seen.demands, WARM_LEVEL).max(number(inputs.history.last()));
-        let (warm, provisioned) = self.pool.plan(inputs, busiest, step_us);
         let spot = shape.spot.map_or(0, |spot| {
             let low = [(quantile(&seen.demands, CERTAIN_LEVEL).min(seen.now), 1.0)];
             spot.tasks(plan.tasks, worthwhile(shape, &low, 1.0).max(shape.min_tasks))
         });
-        let plan = Plan { spot, warm, provisioned, ..plan };
         self.seen = Some((seen, plan.tasks, shape.clone()));
-        plan
+        Plan { spot, ..plan }
+    }
+}
+
+/// When a plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// When it was just learned what was asked.
+    Look,
+    /// Between two looks.
+    Between,
+}
+
+impl<S: Sight + Send> Planner for Pacer<S> {
+    fn plan(&mut self, inputs: &Inputs<'_>, previous: &Plan) -> Plan {
+        // What is no number is nothing: of a policy that was not checked, of a division by no requests.
+        let mean_service_us = number(inputs.mean_service_us);
+        let inputs = &Inputs { mean_service_us, ..*inputs };
+        self.look(inputs);
+        let plan = self.decide(inputs, previous, Moment::Look);
+        let demands = self.seen.as_ref().map_or(&[][..], |(seen, ..)| &seen.demands);
+        // What may be busy at once, of what containers are asked for now or then.
+        let busiest = quantile(demands, WARM_LEVEL).max(number(inputs.history.last()));
+        let (warm, provisioned) = self.pool.plan(inputs, busiest, inputs.history.step_us());
+        Plan { warm, provisioned, ..plan }
     }
 
     fn places_spot(&self) -> bool {

@@ -114,7 +114,8 @@ async fn services_show_their_lanes() {
       "mode": "observe",
       "name": "film",
       "not_acted_on": null,
-      "plan": null
+      "plan": null,
+      "spot_proposed": null
     }
     "#);
     assert_eq!(services[1]["lambda"], Value::Null);

@@ -5,10 +5,11 @@
 
 pub(super) mod ledger;
 pub(super) mod policy;
-pub(crate) mod radar;
 
 use std::{
+    collections::BTreeMap,
     fmt::Write,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -124,7 +125,6 @@ fn history(health: &Health) -> Value {
 fn action(deed: &Deed) -> Value {
     json!({
         "at": rfc3339(deed.at),
-        "ago_seconds": SystemTime::now().duration_since(deed.at).unwrap_or_default().as_secs(),
         "service": &*deed.service,
         "kind": deed.kind,
         "what": deed.what,
@@ -283,7 +283,7 @@ fn container(tasks: &Tasks) -> Value {
 }
 
 /// Returns the routes in the order in which they win.
-pub(super) fn routes(world: &World) -> Value {
+pub(super) fn routes(world: &World, plans: &BTreeMap<Arc<str>, PlanState>) -> Value {
     let routes = world.policy.routes.iter().enumerate().map(|(index, route)| {
         let id = RouteId(index as u16);
         let service = world.policy.service(route.service);
@@ -300,9 +300,21 @@ pub(super) fn routes(world: &World) -> Value {
             "lanes": lanes(route, service),
             "size_by": route.auto.size_by.as_ref().map(size_by),
             "beliefs": beliefs.collect::<Vec<_>>(),
+            "forecast": plans.get(&service.name).and_then(|plan| route_forecast(plan, &route.name)),
         })
     });
     routes.collect()
+}
+
+/// What is forecast of a route's requests whose home is a container, for when a task asked for now could serve.
+fn route_forecast(plan: &PlanState, route: &str) -> Option<Value> {
+    let forecast = plan.route(route)?;
+    Some(json!({
+        "in_s": plan.start.as_secs_f64(),
+        "expected_per_s": forecast.expected_per_s,
+        "p90_per_s": forecast.p90_per_s,
+        "expected_slots": forecast.expected_slots,
+    }))
 }
 
 /// Returns a belief with the class that it gives: that of a plain request while both lanes are free.

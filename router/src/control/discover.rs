@@ -6,7 +6,6 @@
 //! When a listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
 
 pub(crate) mod ecs;
-mod interruptions;
 mod reload;
 mod retire;
 mod share;
@@ -27,7 +26,6 @@ use tracing::{info, warn};
 
 use self::{
     ecs::LIST_EVERY,
-    interruptions::Interruptions,
     upstreams::{address, resolve},
 };
 use super::{
@@ -109,7 +107,6 @@ pub(crate) struct Fleet {
     starts: Starts,
     /// Tasks that are to go: listed, and given nothing.
     retiring: Names,
-    interruptions: Interruptions,
 }
 
 /// One task and its probes.
@@ -159,7 +156,6 @@ impl Fleet {
             since: SystemTime::now(),
             starts: Starts::default(),
             retiring: Names::new(),
-            interruptions: Interruptions::default(),
         }
     }
 
@@ -185,6 +181,12 @@ impl Fleet {
     /// Returns the container lane as the policy has it.
     pub(crate) fn container(&self) -> &Container {
         &self.container
+    }
+
+    /// Notes how long a start took.
+    #[cfg(test)]
+    pub(crate) fn started_after(&mut self, lag: std::time::Duration) {
+        self.starts.note(lag);
     }
 
     /// Returns how long its tasks take to start.

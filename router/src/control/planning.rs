@@ -93,13 +93,17 @@ impl Control {
         self.gateways.group().leader || !matches!(self.policy.state, Some(State::S3 { .. }))
     }
 
-    /// Counts what was asked when another step of ten seconds has ended, tells the other gateways, and plans once they have
-    /// told too.
+    /// Counts what was asked, and plans at once where that is a flood; when another step of ten seconds has ended, tells the
+    /// other gateways, and plans once they have told too.
     pub(super) fn plan(&mut self, now: Instant, clock: SystemTime) {
+        if self.capacity.second(clock, &self.world, self.gateways.group().live) {
+            self.shared.tell_plans(self.capacity.states());
+        }
+        self.teach();
         if let Some(look) = self.capacity.look(clock, &self.world) {
             // Nobody waits for who does not tell before the next step has ended.
             if let Some((late, _)) = self.looked.take() {
-                self.plan_for(late, clock);
+                self.plan_for(late);
             }
             self.gateways.tell(look.number(), look.asked.clone(), now);
             self.looked = Some((look, now));
@@ -110,12 +114,12 @@ impl Control {
         if (all || WAIT_FOR_OTHERS <= now.duration_since(*since))
             && let Some((look, _)) = self.looked.take()
         {
-            self.plan_for(look, clock);
+            self.plan_for(look);
         }
     }
 
     /// Plans for a step, from what all gateways that told were asked in it.
-    pub(super) fn plan_for(&mut self, mut look: Look, clock: SystemTime) {
+    pub(super) fn plan_for(&mut self, mut look: Look) {
         let group = self.gateways.group();
         if let Some((all, _)) = group.asked_so_far(look.number()) {
             look.asked = all.clone();
@@ -129,17 +133,21 @@ impl Control {
             let kept = history::Step::new(step.asked, step.service_us);
             self.history.append(service, look.end_s - STEP_S, kept);
         }
-        for recall in self.capacity.plan(&look, &self.world, self.fleets.values()) {
+        self.capacity.plan(&look, &self.world, self.fleets.values(), group.live);
+        self.shared.tell_plans(self.capacity.states());
+        self.shared.stats().tell_spot(self.fleets.values().filter_map(spot).collect());
+    }
+
+    /// Starts what planners are to learn, beside the loop.
+    fn teach(&mut self) {
+        while let Some(lesson) = self.capacity.lesson() {
             self.jobs.spawn(async move {
-                let learned = tokio::task::spawn_blocking(move || recall.run());
-                Report::Recalled(Box::new(
+                let learned = tokio::task::spawn_blocking(move || lesson.run());
+                Report::Learned(Box::new(
                     learned.await.expect("learning does not panic, and nobody aborts it"),
                 ))
             });
         }
-        self.shared.tell_plans(self.capacity.states());
-        self.shared.stats().tell_spot(self.fleets.values().filter_map(spot).collect());
-        self.judge(Instant::now(), clock, true);
     }
 
     /// Starts the calls that have what was planned.

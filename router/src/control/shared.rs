@@ -25,7 +25,6 @@ use super::{
     functions::FunctionState,
     gateways::GatewaysState,
     lately::{Lately, Looks},
-    radar::RadarState,
 };
 use crate::{
     history::Health,
@@ -52,7 +51,6 @@ pub(crate) struct Shared {
     state: Mutex<PolicyState>,
     plans: Mutex<Arc<BTreeMap<Arc<str>, PlanState>>>,
     deeds: Mutex<Deeds>,
-    radar: Mutex<Arc<RadarState>>,
     looks: Mutex<Looks>,
     ledger: Mutex<Ledger>,
     freeze: Mutex<Freeze>,
@@ -103,7 +101,6 @@ impl Shared {
             state: Mutex::new(state),
             plans: Mutex::default(),
             deeds: Mutex::default(),
-            radar: Mutex::default(),
             looks: Mutex::default(),
             ledger: Mutex::new(Ledger::new(&first.policy, clock)),
             freeze: Mutex::default(),
@@ -177,16 +174,6 @@ impl Shared {
     /// Returns the books.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
-    }
-
-    /// Returns what the radar shows.
-    pub(crate) fn radar(&self) -> Arc<RadarState> {
-        lock(&self.radar).clone()
-    }
-
-    /// Notes what the radar shows.
-    pub(super) fn tell_radar(&self, radar: Arc<RadarState>) {
-        *lock(&self.radar) = radar;
     }
 
     /// Returns what was done of late.

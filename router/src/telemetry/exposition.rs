@@ -5,30 +5,32 @@
 
 mod money;
 mod objectives;
+mod page;
 mod process;
-pub(crate) mod radar;
 
-use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc, time::UNIX_EPOCH};
+use std::{array, collections::BTreeMap, io, net::TcpListener, sync::Arc, time::UNIX_EPOCH};
 
 use axum::{
     Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
 };
-use policies::decide::{Lane, Reason};
-use predictor::outcome::{End, Spill};
-use prometheus::{
-    TextEncoder,
-    proto::{self, MetricFamily, MetricType},
+use policies::{
+    decide::{Lane, Reason},
+    policy::Mode,
 };
+use predictor::outcome::{End, Spill};
 
+use self::page::Page;
 use super::{
-    Kind, Metric,
+    Metric,
     series::{NONE, RouteSeries, Series},
     shard::{Counter, LANES, LATENCY_BOUNDS_US, RouteLane, Shard},
 };
 use crate::{
     control::{
-        ControlStats, FunctionState, PolicyState, Shared, VersionState, act::Deeds,
-        capacity::PlanState, gateways::GatewaysState, radar::RadarState,
+        ControlStats, FunctionState, PolicyState, Shared, VersionState,
+        act::{Deeds, KINDS},
+        capacity::PlanState,
+        gateways::GatewaysState,
     },
     lane::{container::TaskState, lambda::LambdaError},
     ledger::statement::Statement,
@@ -60,9 +62,7 @@ async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         Statement::of(ledger.total(), ledger.book())
     };
     let (planned, deeds, frozen) = (shared.plans(), shared.deeds(), shared.frozen().is_some());
-    let radar = shared.radar();
-    let acting =
-        Acting { planned: &planned, deeds: &deeds, radar: &radar, statement: &statement, frozen };
+    let acting = Acting { planned: &planned, deeds: &deeds, statement: &statement, frozen };
     let page = render(&world, shared.shards(), shared.stats(), &series, &state, acting);
     ([(CONTENT_TYPE, TEXT_FORMAT)], page)
 }
@@ -73,8 +73,6 @@ pub(crate) struct Acting<'a> {
     pub(crate) planned: &'a BTreeMap<Arc<str>, PlanState>,
     /// What was done of late.
     pub(crate) deeds: &'a Deeds,
-    /// What lies ahead.
-    pub(crate) radar: &'a RadarState,
     /// What was spent since the start.
     pub(crate) statement: &'a Statement,
     /// Nothing changes capacity.
@@ -88,9 +86,9 @@ pub(crate) fn render(
     control: &ControlStats,
     series: &Series,
     state: &PolicyState,
-    Acting { planned, deeds, radar, statement, frozen }: Acting<'_>,
+    Acting { planned, deeds, statement, frozen }: Acting<'_>,
 ) -> Vec<u8> {
-    let mut page = Page::default();
+    let mut page = Page::new(series.list().len());
     routes(&mut page, series.list());
     objectives::add(&mut page, series.list(), &world.policy);
     policy(&mut page, state);
@@ -98,14 +96,9 @@ pub(crate) fn render(
     lanes(&mut page, world);
     versions(&mut page, &control.functions());
     plans(&mut page, planned);
-    radar::add(&mut page, radar);
     money::money(&mut page, statement);
     page.one(&super::HISTORY_FAILURES, &[], control.history().failures as f64);
-    page.family(&super::ACTIONS, |family| {
-        for (service, kind, failed, n) in deeds.counts() {
-            family.add(&[service, kind, if failed { "failed" } else { "done" }], n as f64);
-        }
-    });
+    actions(&mut page, world, deeds);
     page.one(&super::FROZEN, &[], if frozen { 1.0 } else { 0.0 });
     page.family(&super::DISCOVERY_ERRORS, |family| {
         for service in &world.policy.services {
@@ -123,7 +116,22 @@ pub(crate) fn render(
         page.one(&super::PROCESS_START, &[], process.start_time_seconds);
         page.one(&super::PROCESS_THREADS, &[], process.threads);
     }
-    page.encode()
+    page.finish()
+}
+
+/// Adds what was done. A rate misses the event with which a series appears: what may be done is there before it is.
+fn actions(page: &mut Page, world: &World, deeds: &Deeds) {
+    let acting = world.policy.services.iter().filter(|service| service.mode == Mode::Act);
+    let mut counts: BTreeMap<(&str, &str, bool), u64> = acting
+        .flat_map(|service| KINDS.map(|kind| (&*service.name, kind)))
+        .flat_map(|(service, kind)| [false, true].map(|failed| ((service, kind, failed), 0)))
+        .collect();
+    counts.extend(deeds.counts().map(|(service, kind, failed, n)| ((service, kind, failed), n)));
+    page.family(&super::ACTIONS, |family| {
+        for ((service, kind, failed), n) in counts {
+            family.add(&[service, kind, if failed { "failed" } else { "done" }], n as f64);
+        }
+    });
 }
 
 /// Adds how it is with other gateways. One that is alone leads.
@@ -145,10 +153,16 @@ fn routes(page: &mut Page, series: &[RouteSeries]) {
     page.family(&super::REQUESTS, |family| {
         for series in series {
             for (lane, of) in LANES.iter().enumerate() {
-                for (class, code) in CODES.iter().enumerate() {
-                    let n = sum(&[series], lane, &|counters| &counters.status[class]);
-                    let labels = [&*series.route, &*series.service, lane_name(*of), code];
-                    family.add_counted(&labels, n as f64);
+                let counts: [u64; CODES.len()] = array::from_fn(|class| {
+                    sum(&[series], lane, &|counters| &counters.status[class])
+                });
+                let any = counts.iter().any(|n| 0 < *n);
+                for (code, n) in CODES.iter().zip(counts) {
+                    // Failures are there before the first: a rate misses the one with which a series appears.
+                    if 0 < n || any && *code == "5xx" {
+                        let labels = [&*series.route, &*series.service, lane_name(*of), code];
+                        family.add(&labels, n as f64);
+                    }
                 }
             }
         }
@@ -370,110 +384,6 @@ pub(crate) fn state_name(state: TaskState) -> &'static str {
         TaskState::Unproven => "unproven",
         TaskState::Ready => "ready",
         TaskState::Draining => "draining",
-    }
-}
-
-/// The answer to a scrape while it is put together.
-#[derive(Default)]
-struct Page(Vec<MetricFamily>);
-
-impl Page {
-    /// Adds a metric and lets `fill` add its samples; without samples it is left out.
-    fn family(&mut self, metric: &Metric, fill: impl FnOnce(&mut Family<'_>)) {
-        let mut family = Family { metric, samples: Vec::new() };
-        fill(&mut family);
-        if family.samples.is_empty() {
-            return;
-        }
-        let mut encoded = MetricFamily::default();
-        encoded.set_name(metric.name.to_owned());
-        encoded.set_help(metric.help.to_owned());
-        encoded.set_field_type(match metric.kind {
-            Kind::Counter => MetricType::COUNTER,
-            Kind::Gauge => MetricType::GAUGE,
-            Kind::Histogram => MetricType::HISTOGRAM,
-        });
-        encoded.set_metric(family.samples);
-        self.0.push(encoded);
-    }
-
-    /// Adds a metric of one sample.
-    fn one(&mut self, metric: &Metric, labels: &[&str], value: f64) {
-        self.family(metric, |family| family.add(labels, value));
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut text = String::new();
-        TextEncoder::new()
-            .encode_utf8(&self.0, &mut text)
-            .expect("no family is without name or samples, and a String takes any text");
-        text.into_bytes()
-    }
-}
-
-/// One metric while its samples are added.
-struct Family<'a> {
-    metric: &'a Metric,
-    samples: Vec<proto::Metric>,
-}
-
-impl Family<'_> {
-    /// Adds a sample.
-    fn add(&mut self, labels: &[&str], value: f64) {
-        let mut sample = self.sample(labels);
-        if self.metric.kind == Kind::Counter {
-            let mut counter = proto::Counter::default();
-            counter.set_value(value);
-            sample.set_counter(counter);
-        } else {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(value);
-            sample.set_gauge(gauge);
-        }
-        self.samples.push(sample);
-    }
-
-    /// Adds a sample unless it is zero.
-    fn add_counted(&mut self, labels: &[&str], value: f64) {
-        if value != 0.0 {
-            self.add(labels, value);
-        }
-    }
-
-    /// Adds a histogram from its counts by bucket, not cumulative, unless all are zero.
-    fn add_latency(&mut self, labels: &[&str], buckets: &[u64], sum_seconds: f64) {
-        let total: u64 = buckets.iter().sum();
-        if total == 0 {
-            return;
-        }
-        let mut below = 0;
-        let cumulative = LATENCY_BOUNDS_US.iter().zip(buckets).map(|(bound, n)| {
-            below += n;
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(f64::from(*bound) / 1e6);
-            bucket.set_cumulative_count(below);
-            bucket
-        });
-        let mut histogram = proto::Histogram::default();
-        histogram.set_bucket(cumulative.collect());
-        histogram.set_sample_count(total);
-        histogram.set_sample_sum(sum_seconds);
-        let mut sample = self.sample(labels);
-        sample.set_histogram(histogram);
-        self.samples.push(sample);
-    }
-
-    fn sample(&self, values: &[&str]) -> proto::Metric {
-        debug_assert_eq!(values.len(), self.metric.labels.len(), "{}", self.metric.name);
-        let pair = |(name, value): (&&str, &&str)| {
-            let mut pair = proto::LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        };
-        let mut sample = proto::Metric::default();
-        sample.set_label(self.metric.labels.iter().zip(values).map(pair).collect());
-        sample
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Demands, Sight};
 use crate::{
-    forecast::{Config, Forecaster, MASSES, Observed, Quantiles},
+    forecast::{Config, Forecaster, MASSES, Observed, Quantiles, STEP_S_MAX},
     plan::{Inputs, Shape},
 };
 
@@ -25,6 +25,8 @@ const STALE_S: u64 = 600;
 #[derive(Debug, Clone)]
 pub struct Forecasts {
     forecaster: Forecaster,
+    /// The nearer one of its two horizons, in minutes.
+    nearest: u64,
     /// Looks from one minute that is learned from to the next.
     every: u64,
     /// Requests of the latest looks, each in the place of its number, and how many of those followed each other.
@@ -39,19 +41,36 @@ pub struct Forecasts {
 impl Forecasts {
     /// Looks at a service of `shape`.
     pub fn new(shape: &Shape) -> Self {
-        let start_s = shape.start_us / 1_000_000;
-        let nearest = (start_s + STEP_S / 2) / STEP_S;
-        let horizons = [nearest.max(1), nearest + 1];
-        let every = if start_s < SLOW_START_S { 1 } else { LOOKS };
+        let (horizons, every) = looks_at(shape);
         let config = Config { elastic_net: false, ..Config::default() };
         Self {
             forecaster: Forecaster::rolling(STEP_S, every * super::LOOK_S, &horizons, config),
+            nearest: horizons[0],
             every,
             asked: [0.0; LOOKS as usize],
             row: 0,
             newest: None,
             ended_s: None,
         }
+    }
+
+    /// Tells whether it forecasts the minute in which a task could serve that is asked for now. Where tasks turn out to take
+    /// longer, or less long, by half a minute, it does not: see [`Forecasts::relearned`].
+    pub fn fits(&self, shape: &Shape) -> bool {
+        let serves_s = shape.start_us / 1_000_000 + STEP_S / 2;
+        let (from_s, until_s) = (self.nearest * STEP_S, (self.nearest + 1) * STEP_S);
+        let is_first = self.nearest == looks_at(shape).0[0];
+        is_first || (from_s.saturating_sub(STEP_S / 2)..=until_s + STEP_S / 2).contains(&serves_s)
+    }
+
+    /// Makes one for what `shape` has become, which has learned the minutes that this one remembers: at least those of eight
+    /// days. Work of tenths of a second, for a thread of its own.
+    #[must_use]
+    pub fn relearned(&self, shape: &Shape) -> Self {
+        let (horizons, every) = looks_at(shape);
+        let forecaster = self.forecaster.relearned(every * super::LOOK_S, &horizons);
+        let ended_s = forecaster.newest_s().map(|at_s| at_s + STEP_S);
+        Self { forecaster, nearest: horizons[0], every, ended_s, ..self.clone() }
     }
 
     /// Learns what was asked in the past, before the first look: requests of ten seconds each, by when these began, in order.
@@ -94,17 +113,13 @@ impl Forecasts {
     }
 }
 
-impl Forecasts {
-    /// Returns how far the minute is ahead whose middle is in `in_us`; nothing while nothing is known. Steps are told by their
-    /// begin, from that of the last one learned.
-    fn ahead_s(&self, inputs: &Inputs<'_>, in_us: u64) -> Option<u64> {
-        let ended_s = self.ended_s?;
-        if STALE_S < (inputs.now_us / 1_000_000).abs_diff(ended_s) {
-            return None;
-        }
-        let at_s = inputs.now_us.saturating_add(in_us) / 1_000_000;
-        Some((at_s + STEP_S / 2).saturating_sub(ended_s).max(STEP_S))
-    }
+/// Returns the two horizons between which a task serves that is asked for now, in minutes, and the looks from one minute
+/// that is learned from to the next.
+fn looks_at(shape: &Shape) -> ([u64; 2], u64) {
+    let start_s = (shape.start_us / 1_000_000).min(STEP_S_MAX - 2 * STEP_S);
+    let nearest = (start_s + STEP_S / 2) / STEP_S;
+    let every = if start_s < SLOW_START_S { 1 } else { LOOKS };
+    ([nearest.max(1), nearest + 1], every)
 }
 
 /// How long ago something was asked.
@@ -142,14 +157,15 @@ impl Sight for Forecasts {
     }
 
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands> {
-        // The minute in whose middle a task could serve.
-        let ahead_s = self.ahead_s(inputs, inputs.shape.start_us)?;
-        Some(demands(&self.forecaster.forecast(ahead_s), inputs.mean_service_us / 1e6))
-    }
-
-    fn outlook(&self, inputs: &Inputs<'_>, in_s: u64) -> Option<Demands> {
-        let ahead_s = self.ahead_s(inputs, in_s.saturating_mul(1_000_000))?;
-        Some(demands(&self.forecaster.outlook(ahead_s), inputs.mean_service_us / 1e6))
+        let ended_s = self.ended_s?;
+        if STALE_S < (inputs.now_us / 1_000_000).abs_diff(ended_s) {
+            return None;
+        }
+        // The minute in whose middle a task could serve. Steps are told by their begin, from that of the last one learned.
+        let serves_s = inputs.now_us.saturating_add(inputs.shape.start_us) / 1_000_000;
+        let ahead_s = (serves_s + STEP_S / 2).saturating_sub(ended_s).max(STEP_S);
+        let forecast = self.forecaster.forecast(ahead_s);
+        Some(demands(&forecast, inputs.mean_service_us / 1e6))
     }
 
     fn planner(&self) -> &'static str {

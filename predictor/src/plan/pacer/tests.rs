@@ -248,6 +248,71 @@ fn a_load_that_is_as_forecast_is_no_flood() {
     assert_eq!(bursts, 0);
 }
 
+/// Plays seconds of a load of `all`, of which this gateway is asked `own`, for an hour and then some of a flood; each look is
+/// planned `late_s` after its end. Returns after how many seconds of flood there was a burst, and the plan of a minute later.
+fn seen_by_the_second(
+    own: impl Fn(u64) -> f64,
+    all: impl Fn(u64) -> f64,
+    late_s: u64,
+) -> (Option<u64>, Plan) {
+    let shape = shape();
+    let mut planner = Pacer::new(Forecasts::new(&shape));
+    let mut history = History::new(LOOK_S * SECOND, 360);
+    let mut plan = Plan::tasks(1, Why::Fixed);
+    let mut seen = None;
+    for second in 1..=3_660_u64 {
+        let until_us = second * SECOND;
+        let look_us = second.div_ceil(LOOK_S) * LOOK_S * SECOND;
+        let count = own(second - 1) as u64;
+        if planner.second(Second { until_us, long_us: SECOND, count, look_us }) {
+            plan = planner.replan(&inputs(until_us, &history, 0.0, plan, &shape), &plan);
+            assert!(3_600 < second || plan.why != Why::Burst, "no flood at {second}");
+            seen = seen.or(second.checked_sub(3_600));
+        }
+        if late_s < second && (second - late_s).is_multiple_of(LOOK_S) {
+            let end_s = second - late_s;
+            let asked: f64 = (end_s - LOOK_S..end_s).map(&all).sum();
+            history.push(asked / LOOK_S as f64, 0.0, 1.0);
+            let inputs = inputs(end_s * SECOND, &history, asked, plan, &shape);
+            plan = planner.plan(&inputs, &plan);
+            if plan.why == Why::Burst {
+                assert!(3_600 < second, "no flood at {second}");
+                seen = seen.or(second.checked_sub(3_600));
+            }
+        }
+    }
+    (seen, plan)
+}
+
+#[test]
+fn who_tells_of_seconds_has_a_flood_planned_in_two() {
+    let load = |seed, quiet, flood| {
+        by_chance(seed, move |second| if 3_600 <= second { flood } else { quiet })
+    };
+    let quiet = worthwhile(&shape(), &[(10.0, 1.0)], 1.0);
+    for seed in 1..=5 {
+        let (seen, plan) = seen_by_the_second(load(seed, 10.0, 40.0), load(seed, 10.0, 40.0), 0);
+        assert!(seen.is_some_and(|seconds| seconds <= 2), "{seen:?}, seed {seed}");
+        assert!(quiet + 5 <= plan.tasks, "{plan:?}");
+    }
+    // None comes in an hour and a minute: what is told by the second and again by the look is told once.
+    let (seen, _) = seen_by_the_second(load(6, 10.0, 10.0), load(6, 10.0, 10.0), 0);
+    assert_eq!(seen, None);
+}
+
+#[test]
+fn of_two_gateways_each_sees_a_flood_in_its_own_share() {
+    let half = |seed| by_chance(seed, |second| if 3_600 <= second { 60.0 } else { 10.0 });
+    let (one, other) = (half(1), half(2));
+    let (seen, _) = seen_by_the_second(&one, |second| one(second) + other(second), 4);
+    assert!(seen.is_some_and(|seconds| seconds <= 3), "{seen:?}");
+    // The other one's requests all come here: as many in all.
+    let moved = by_chance(3, |second| if 3_600 <= second { 20.0 } else { 10.0 });
+    let all = |second: u64| moved(second) + if 3_600 <= second { 0.0 } else { other(second) };
+    let (seen, _) = seen_by_the_second(&moved, all, 4);
+    assert_eq!(seen, None);
+}
+
 #[test]
 fn zeros_for_weeks_then_a_flood_end_in_as_many_tasks_as_pay() {
     let shape = slow();

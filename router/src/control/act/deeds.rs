@@ -5,6 +5,10 @@ use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 /// Deeds that are remembered: hours of them on a busy day.
 const KEPT: usize = 200;
 
+/// Every kind of deed: what the label of the counter can be. `read` and `warm-up` may be told only where they fail.
+pub(crate) const KINDS: [&str; 8] =
+    ["scale-out", "scale-in", "protect", "release", "fallback", "provision", "warm-up", "read"];
+
 /// Something that was done to a service, or was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deed {
@@ -12,7 +16,7 @@ pub(crate) struct Deed {
     pub(crate) at: SystemTime,
     /// To which service.
     pub(crate) service: Arc<str>,
-    /// Its kind, for metrics: a short name.
+    /// Its kind, one of [`KINDS`].
     pub(crate) kind: &'static str,
     /// What, in words.
     pub(crate) what: String,
@@ -33,6 +37,7 @@ pub(crate) struct Deeds {
 impl Deeds {
     /// Remembers one.
     pub(crate) fn add(&mut self, deed: Deed) {
+        debug_assert!(KINDS.contains(&deed.kind), "{}", deed.kind);
         let key = (deed.service.clone(), deed.kind, deed.error.is_some());
         *self.counts.entry(key).or_default() += 1;
         if self.latest.len() == KEPT {

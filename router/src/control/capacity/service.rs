@@ -1,15 +1,23 @@
 //! The plan of one service: its forecasts, what it goes by, and what is shown of it.
 
-use std::time::{Duration, SystemTime};
-
-use predictor::{
-    plan::{
-        Event, Forecasts, History, Inputs, OnLambda, Pacer, Plan, Planner, Shape, Why, utc, words,
-    },
-    radar::Ahead,
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use super::{Clock, STEP_S};
+use predictor::{
+    forecast::Quantiles,
+    plan::{
+        Event, Forecasts, History, Inputs, OnLambda, Pacer, Plan, Planner, Second, Shape, Why, utc,
+        words,
+    },
+};
+
+use super::{
+    Clock, STEP_S,
+    lessons::Learned,
+    routes::{RouteForecast, Routes},
+};
 use crate::{
     control::asked::Step,
     history,
@@ -45,18 +53,20 @@ pub(super) struct Planned {
     shape: Shape,
     step: Step,
     end_s: u64,
-    ready: u32,
-    /// It has learned from the past that is known, or is about to.
-    pub(super) remembers: bool,
+    /// When it was planned, in microseconds of the plans' clock: between looks, too.
+    made_us: u64,
+    /// How long requests take in the plans' time, in microseconds.
+    mean_service_us: f64,
+    /// It is about to learn something, beside the loop.
+    pub(super) learning: bool,
     /// It has learned from its past.
     recalled: bool,
     /// Steps that it has seen itself.
     looks: u32,
-    outlook: Vec<Ahead>,
 }
 
 /// What is planned for a service, to be shown.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct PlanState {
     /// Tasks that it should have; `None` without containers.
     pub(crate) tasks: Option<u32>,
@@ -64,8 +74,6 @@ pub(crate) struct PlanState {
     pub(crate) spot: u32,
     /// Environments that its function should have, where any are planned for.
     pub(crate) environments: Option<Environments>,
-    /// Of these, how many are ready.
-    pub(crate) ready: u32,
     /// Why so many, in words.
     pub(crate) why: String,
     /// When it was planned, in real time.
@@ -78,10 +86,19 @@ pub(crate) struct PlanState {
     pub(crate) start: Duration,
     /// Slots that are expected to be busy then, and those that nine chances in ten do not exceed.
     pub(crate) expected: (f64, f64),
-    /// What may be asked for within the hour, in order of time: the first is now.
-    pub(crate) outlook: Vec<Ahead>,
-    /// It knows what was asked before this gateway started.
-    pub(crate) recalled: bool,
+    /// Requests that are expected in the minute that is planned for; `None` while nothing is forecast.
+    pub(crate) requests: Option<Quantiles>,
+    /// What each route has of them.
+    pub(crate) routes: Arc<Routes>,
+    /// How much faster than real the plans' time passes.
+    pub(crate) scale: f64,
+}
+
+impl PlanState {
+    /// Returns what is expected of a route.
+    pub(crate) fn route(&self, route: &str) -> Option<RouteForecast> {
+        self.routes.forecast(self.requests.as_ref()?, route, self.scale)
+    }
 }
 
 impl Planned {
@@ -93,28 +110,43 @@ impl Planned {
             shape: shape.clone(),
             step: Step::default(),
             end_s: 0,
-            ready: 0,
-            remembers: false,
+            made_us: 0,
+            mean_service_us: 0.0,
+            learning: false,
             recalled: false,
             looks: 0,
-            outlook: Vec::new(),
         }
     }
 
-    /// Makes one that has learned from what was asked before: steps by their start, in order of time.
+    /// Makes a planner that has learned from what was asked before: steps by their start, in order of time.
     pub(super) fn recalling(
         shape: &Shape,
         steps: impl Iterator<Item = (u64, history::Step)>,
-    ) -> Self {
-        let mut forecasts = Forecasts::new(shape);
-        forecasts.recall(steps.map(|(at_s, step)| (at_s, step.requests as f64)));
-        Self { planner: Pacer::new(forecasts), remembers: true, ..Self::new(shape) }
+    ) -> Pacer<Forecasts> {
+        let mut planner = Pacer::new(Forecasts::new(shape));
+        planner.recall(steps.map(|(at_s, step)| (at_s, step.requests as f64)));
+        planner
     }
 
-    /// Goes by the forecasts of one that has learned from the past; what was planned last stays until it is planned anew.
-    pub(super) fn succeed(&mut self, recalled: Self) {
-        self.planner = recalled.planner;
-        self.recalled = true;
+    /// Goes by what was learned beside the loop; what was planned last stays until it is planned anew.
+    pub(super) fn succeed(&mut self, learned: Learned) {
+        self.planner.succeed(learned.planner);
+        self.recalled |= learned.past;
+        self.learning = false;
+    }
+
+    pub(super) fn planner(&self) -> &Pacer<Forecasts> {
+        &self.planner
+    }
+
+    /// Returns when the step ended that was planned for last.
+    pub(super) fn end_s(&self) -> u64 {
+        self.end_s
+    }
+
+    /// Knows that gateways have come or gone.
+    pub(super) fn forget_share(&mut self) {
+        self.planner.forget_share();
     }
 
     /// Returns how long requests took on average when any were asked last, in real microseconds.
@@ -154,32 +186,31 @@ impl Planned {
         };
         let demand = step.asked as f64 * mean_us / (STEP_S * 1_000_000) as f64;
         let room = tasks.map(Tasks::room).unwrap_or_default();
-        let state = |wanted| {
-            let list = tasks.into_iter().flat_map(Tasks::list);
-            list.filter(|task| task.state() == wanted).count() as u32
-        };
         let busy = room.slots.saturating_sub(room.free);
         self.history.push(demand, f64::from(busy), f64::from(room.slots));
-        let inputs = Inputs {
-            now_us: end_s * 1_000_000,
-            history: &self.history,
-            asked: step.asked as f64,
-            mean_service_us: mean_us,
-            ready: room.ready,
-            starting: state(TaskState::Unproven),
-            busy,
-            waiting: tasks.map_or(0, Tasks::waiting),
-            lambda,
-            shape: &shape,
-            truth: None,
-        };
-        self.plan = self.planner.plan(&inputs, &self.plan);
-        self.outlook = self.planner.outlook(&inputs);
+        (self.shape, self.end_s, self.mean_service_us) = (shape, end_s, mean_us);
+        let now_us = end_s * 1_000_000;
+        let inputs =
+            inputs(now_us, &self.history, (step.asked as f64, mean_us), &self.shape, tasks);
+        self.plan = self.planner.plan(&Inputs { lambda, ..inputs }, &self.plan);
         self.looks = self.looks.saturating_add(1);
-        (self.shape, self.end_s, self.ready) = (shape, end_s, room.ready);
+        self.made_us = now_us;
         if 0 < step.asked {
             self.step = step;
         }
+    }
+
+    /// Takes in what this gateway counted since it counted last, and plans anew if the load has left its forecast with that.
+    /// Returns whether it has.
+    pub(super) fn second(&mut self, second: Second, tasks: Option<&Tasks>) -> bool {
+        if !self.planner.second(second) {
+            return false;
+        }
+        let asked = (0.0, self.mean_service_us);
+        let inputs = inputs(second.until_us, &self.history, asked, &self.shape, tasks);
+        self.plan = self.planner.replan(&inputs, &self.plan);
+        self.made_us = second.until_us;
+        true
     }
 
     /// Returns how many environments its function should have, when any may be held.
@@ -210,7 +241,7 @@ impl Planned {
     }
 
     /// Returns what is shown of it.
-    pub(super) fn state(&self, clock: Clock) -> PlanState {
+    pub(super) fn state(&self, clock: Clock, routes: Arc<Routes>) -> PlanState {
         let basis = self.planner.basis();
         let environments = self.environments();
         let tasks = self.has_tasks().then_some(self.plan.tasks);
@@ -222,15 +253,42 @@ impl Planned {
             tasks,
             spot: self.plan.spot,
             environments,
-            ready: self.ready,
             why,
-            at: clock.real_time_of(Duration::from_secs(self.end_s)),
+            at: clock.real_time_of(Duration::from_micros(self.made_us)),
             demand: self.history.last(),
             break_even: self.shape.break_even,
             start: Duration::from_micros(self.shape.start_us),
             expected: basis.map_or((0.0, 0.0), |basis| (basis.expected, basis.p90)),
-            outlook: self.outlook.clone(),
-            recalled: self.recalled,
+            requests: self.planner.requests(self.mean_service_us),
+            routes,
+            scale: clock.scale(),
         }
+    }
+}
+
+/// Returns what a planner may know at a moment: `asked` are requests since the last look, and how long they take.
+fn inputs<'a>(
+    now_us: u64,
+    history: &'a History,
+    (asked, mean_service_us): (f64, f64),
+    shape: &'a Shape,
+    tasks: Option<&Tasks>,
+) -> Inputs<'a> {
+    let room = tasks.map(Tasks::room).unwrap_or_default();
+    let starting = |list: &Tasks| {
+        list.list().iter().filter(|task| task.state() == TaskState::Unproven).count() as u32
+    };
+    Inputs {
+        now_us,
+        history,
+        asked,
+        mean_service_us,
+        ready: room.ready,
+        starting: tasks.map_or(0, starting),
+        busy: room.slots.saturating_sub(room.free),
+        waiting: tasks.map_or(0, Tasks::waiting),
+        lambda: OnLambda::default(),
+        shape,
+        truth: None,
     }
 }

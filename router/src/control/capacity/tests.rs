@@ -36,16 +36,21 @@ impl Turned {
 
     /// Serves `requests` that ran for half a second each, lets some time pass, and looks.
     fn pass(&mut self, seconds: f64, requests: u32) -> Option<Look> {
+        self.serve(requests);
+        self.now += Duration::from_secs_f64(seconds);
+        self.capacity.second(self.now, &self.world, 1);
+        let look = self.capacity.look(self.now, &self.world)?;
+        self.capacity.plan(&look, &self.world, self.fleets.iter(), 1);
+        Some(look)
+    }
+
+    fn serve(&self, requests: u32) {
         let (route, shard) = (fixture::route(&self.world.policy, "/reports/*"), fixture::shard(0));
         for _ in 0..requests {
             let outcome = fixture::outcome(&self.world, route, Lane::Container, 500_000);
             shard.count_asked(route, fixture::decision(&self.world, route), &self.world);
             shard.count(&outcome, &self.world);
         }
-        self.now += Duration::from_secs_f64(seconds);
-        let look = self.capacity.look(self.now, &self.world)?;
-        self.capacity.plan(&look, &self.world, self.fleets.iter());
-        Some(look)
     }
 }
 
@@ -101,4 +106,104 @@ fn a_steady_load_is_planned_for_and_the_plan_tells_why() {
     assert!(plan.why.starts_with(&format!("{} tasks: ", plan.tasks.unwrap())), "{plan:?}");
     assert_eq!(plans["film"].tasks, Some(0), "nothing is asked of it");
     assert_eq!(plan.at, UNIX_EPOCH + Duration::from_mins(30_000_010));
+}
+
+#[test]
+fn a_flood_is_planned_for_in_the_seconds_that_it_takes_to_see_it() {
+    let mut gateway = Turned::new();
+    gateway.pass(0.0, 0);
+    for _ in 0..60 {
+        gateway.pass(10.0, 80);
+    }
+    // It is known what a second has.
+    let tasks = |gateway: &Turned| gateway.capacity.states()["report"].tasks.unwrap();
+    let before = tasks(&gateway);
+    for _ in 0..6 {
+        assert!(gateway.pass(1.0, 8).is_none());
+    }
+    assert_eq!(tasks(&gateway), before, "nothing is the matter");
+    gateway.pass(1.0, 8).expect("the step is over");
+    let floods = (1..=3).find(|_| {
+        assert!(gateway.pass(1.0, 64).is_none(), "no step is over");
+        before + 10 < tasks(&gateway)
+    });
+    assert!(floods.is_some(), "{:?} after {before}", gateway.capacity.states()["report"]);
+    let plan = gateway.capacity.states()["report"].clone();
+    assert!(
+        plan.why.contains("burst") && gateway.now - Duration::from_secs(1) < plan.at,
+        "{plan:?}"
+    );
+    // The step in which it came is told, and the plan stays.
+    for _ in 0..9 {
+        gateway.pass(1.0, 64);
+    }
+    assert!(before + 10 < tasks(&gateway), "{:?}", gateway.capacity.states()["report"]);
+}
+
+#[test]
+fn where_time_runs_fast_a_tick_is_some_seconds() {
+    let mut gateway = Turned::new();
+    gateway.capacity =
+        Capacity::new(&gateway.world.policy, Clock::scaled(20.0, gateway.now, gateway.now));
+    gateway.pass(0.0, 0);
+    // Each tick of 200 ms is four seconds, of 8 requests each.
+    for _ in 0..200 {
+        gateway.pass(0.2, 32);
+    }
+    let before = gateway.capacity.states()["report"].clone();
+    assert!(!before.why.contains("burst"), "{before:?}");
+    // Eight times as many: two ticks later there are tasks for it, whether a step was over between or not.
+    gateway.pass(0.2, 256);
+    gateway.pass(0.2, 256);
+    let plan = gateway.capacity.states()["report"].clone();
+    assert!(before.tasks.unwrap() * 3 < plan.tasks.unwrap(), "{before:?} {plan:?}");
+}
+
+#[test]
+fn when_gateways_come_or_go_their_shares_are_no_floods() {
+    let mut gateway = Turned::new();
+    gateway.pass(0.0, 0);
+    for _ in 0..60 {
+        gateway.pass(10.0, 80);
+    }
+    for _ in 0..4 {
+        gateway.now += Duration::from_secs(1);
+        gateway.serve(64);
+        let anew = gateway.capacity.second(gateway.now, &gateway.world, 2);
+        assert!(!anew, "it may be that the other one has left");
+    }
+}
+
+#[test]
+fn a_past_is_learned_once_and_let_go() {
+    let mut gateway = Turned::new();
+    gateway.capacity.remember(Loaded::default());
+    gateway.pass(0.0, 0);
+    gateway.pass(10.0, 80);
+    assert!(gateway.capacity.lesson().is_none(), "there is nothing to learn");
+}
+
+#[test]
+fn where_tasks_take_minutes_forecasts_come_to_cover_it() {
+    let mut gateway = Turned::new();
+    gateway.pass(0.0, 0);
+    for _ in 0..60 {
+        gateway.pass(10.0, 80);
+    }
+    let start = |gateway: &Turned| gateway.capacity.states()["report"].start;
+    assert_eq!(start(&gateway), Duration::from_secs(80));
+    assert!(gateway.capacity.lesson().is_none());
+    let report = gateway.fleets.iter_mut().find(|fleet| &**fleet.name() == "report").unwrap();
+    report.started_after(Duration::from_secs(200));
+    gateway.pass(10.0, 80);
+    assert_eq!(start(&gateway), Duration::from_secs(200));
+    let lesson = gateway.capacity.lesson().expect("its horizons are of 80 s");
+    gateway.pass(10.0, 80);
+    assert!(gateway.capacity.lesson().is_none(), "it learns already");
+    gateway.capacity.learned(lesson.run());
+    gateway.pass(10.0, 80);
+    assert!(gateway.capacity.lesson().is_none(), "it fits");
+    let plan = gateway.capacity.states()["report"].clone();
+    assert!((3.5..4.5).contains(&plan.expected.0), "as much as ever is expected: {plan:?}");
+    assert!(!plan.why.contains("nothing is forecast"), "{plan:?}");
 }

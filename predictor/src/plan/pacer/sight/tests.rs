@@ -170,3 +170,64 @@ fn what_is_not_known_is_passed_over_and_forecast_on() {
     let demand = look(&mut forecasts, 11_210, 100.0).unwrap();
     assert!((9.0..11.0).contains(&demand), "{demand}");
 }
+
+#[test]
+fn what_is_relearned_for_a_longer_start_knows_what_was_known() {
+    // Four days of a crowd of ten minutes in every hour, as a service whose tasks start in a minute has learned it.
+    let asked = |at_s: u64| if at_s % 3_600 < 600 { 200.0 } else { 20.0 };
+    let until_s = 4 * DAY_S;
+    let mut quick = Forecasts::new(&shape());
+    for now_s in (10..=until_s).step_by(10) {
+        look(&mut quick, now_s, asked(now_s - 10));
+    }
+    for (start_s, every) in [(200, 1), (900, LOOKS)] {
+        let slow = Shape { start_us: start_s * SECOND, ..shape() };
+        assert!(quick.fits(&shape()) && !quick.fits(&slow));
+        let mut relearned = quick.relearned(&slow);
+        assert!(relearned.fits(&slow) && !relearned.fits(&shape()) && relearned.every == every);
+        let history = History::new(10 * SECOND, 1);
+        let mut demand = |now_s: u64| {
+            let inputs = Inputs {
+                now_us: now_s * SECOND,
+                history: &history,
+                asked: asked(now_s - 10),
+                mean_service_us: SECOND as f64,
+                ready: 0,
+                starting: 0,
+                busy: 0,
+                waiting: 0,
+                shape: &slow,
+                truth: None,
+                lambda: crate::plan::OnLambda::default(),
+            };
+            relearned.look(&inputs);
+            let demands = relearned.demands(&inputs).unwrap();
+            demands.iter().map(|(demand, share)| demand * share).sum::<f64>()
+        };
+        // What is expected when a task could serve: the crowd of the next hour, before it has come.
+        for now_s in (until_s + 10..until_s + 3_600).step_by(10) {
+            let (demand, serves_s) = (demand(now_s), now_s + start_s);
+            match serves_s % 3_600 {
+                120..480 => assert!(14.0 < demand, "{demand} at {now_s}, {start_s}"),
+                900..3_300 => assert!(demand < 5.0, "{demand} at {now_s}, {start_s}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_start_that_changes_by_less_than_half_a_minute_changes_no_horizon() {
+    let of = |start_s: u64| Shape { start_us: start_s * SECOND, ..shape() };
+    let forecasts = Forecasts::new(&of(80));
+    for (start_s, fits) in
+        [(1, true), (60, true), (89, true), (115, true), (121, false), (600, false)]
+    {
+        assert_eq!(forecasts.fits(&of(start_s)), fits, "{start_s}");
+    }
+    let slow = Forecasts::new(&of(200));
+    for (start_s, fits) in [(80, false), (115, false), (121, true), (239, true), (241, false)] {
+        assert_eq!(slow.fits(&of(start_s)), fits, "{start_s}");
+    }
+    assert!(!slow.fits(&of(u64::MAX / SECOND)), "absurd");
+}
