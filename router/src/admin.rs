@@ -263,12 +263,13 @@ async fn ledger_csv(
         return problem(StatusCode::BAD_REQUEST, &format!("`{odd}` is no date; {HOW}"));
     }
     let ledger = shared.ledger();
-    let days = ledger.days().filter(|(day, _)| {
+    let mut days = ledger.days();
+    days.retain(|day, _| {
         let date = csv::date(*day);
         from.as_ref().is_none_or(|from| *from <= date)
             && until.as_ref().is_none_or(|until| date <= *until)
     });
-    let table = csv::write(days, ledger.book());
+    let table = csv::write(&days, ledger.book());
     ([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], table).into_response()
 }
 

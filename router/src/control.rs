@@ -72,7 +72,7 @@ use self::{
 };
 use crate::{
     files::{Reading, Stamp},
-    history::History,
+    history::{History, Kind},
     lane::next_key,
     ledger,
     telemetry::shard::Shard,
@@ -375,8 +375,12 @@ impl Control {
         {
             self.shared.audit().add(Entry::of_order(theirs, "another gateway"));
         }
-        if let Some(order) = self.shared.latest_order() {
-            self.gateways.orders(&order, now);
+        if let Some(order) = self.shared.latest_order()
+            && self.gateways.orders(&order, now)
+            && let Ok(kept) = serde_json::to_vec(&order)
+        {
+            self.history.remember(Kind::Order, [("latest".into(), kept)]);
+            self.history.hasten();
         }
     }
 
@@ -386,7 +390,12 @@ impl Control {
             return;
         }
         self.booked = now;
-        let leads = self.gateways.lease().holds(now, clock);
+        self.book_now(clock);
+        self.keep_books();
+    }
+
+    fn book_now(&mut self, clock: SystemTime) {
+        let leads = self.gateways.lease().holds(Instant::now(), clock);
         let functions = self.shared.stats().functions();
         let mut ledger = self.shared.ledger();
         for (service, lives) in self.clusters.take_lives() {

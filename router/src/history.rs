@@ -51,6 +51,9 @@ pub(crate) const DAYS: u64 = 35;
 /// Time between two flushes: what a gateway that is killed forgets.
 const FLUSH_EVERY: Duration = Duration::from_mins(1);
 
+/// Time between two flushes of what must not be forgotten, such as what was spent.
+const FLUSH_SOON: Duration = Duration::from_secs(1);
+
 /// How long a gateway that ends waits for its last steps to be written.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
@@ -68,7 +71,11 @@ pub(crate) struct History {
     back: Vec<Take>,
     leads: bool,
     lost: u64,
+    /// When what is to be kept was last gathered, and when it was last handed over.
     flushed: Instant,
+    handed: Instant,
+    /// There is something that should be kept within a second.
+    urgent: bool,
     health: Arc<Mutex<Health>>,
 }
 
@@ -138,7 +145,7 @@ impl History {
             }
         };
         let flushed = Instant::now();
-        Ok((Self { writer, flushed, health, ..Self::none() }, Loading(loading)))
+        Ok((Self { writer, flushed, handed: flushed, health, ..Self::none() }, Loading(loading)))
     }
 
     /// Keeps nothing.
@@ -151,6 +158,8 @@ impl History {
             leads: false,
             lost: 0,
             flushed: Instant::now(),
+            handed: Instant::now(),
+            urgent: false,
             health: Arc::default(),
         }
     }
@@ -196,10 +205,19 @@ impl History {
     /// Hands over what was taken in, once a minute; to be called at any pace. Never waits: what cannot be handed over now
     /// goes with the next.
     pub(crate) fn flush(&mut self, now: Instant) {
+        let soon = self.urgent && self.handed + FLUSH_SOON <= now;
         if self.flushed + FLUSH_EVERY <= now {
             self.flushed = now;
-            self.hand_over();
+        } else if !soon {
+            return;
         }
+        (self.handed, self.urgent) = (now, false);
+        self.hand_over();
+    }
+
+    /// Has what was taken in handed over within a second. A bucket is written every five minutes all the same.
+    pub(crate) fn hasten(&mut self) {
+        self.urgent = true;
     }
 
     fn hand_over(&mut self) {

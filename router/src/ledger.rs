@@ -9,6 +9,7 @@ pub(crate) mod counted;
 pub(crate) mod csv;
 pub(crate) mod held;
 pub(crate) mod instead;
+mod kept;
 pub(crate) mod row;
 pub(crate) mod statement;
 
@@ -16,27 +17,27 @@ pub(crate) mod statement;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use policies::{
     cost::{PriceBook, TaskSize},
-    policy::{Arch, Policy},
+    policy::{Arch, Policy, State},
 };
 use predictor::replay::compare::OWN_TASK;
 
 pub(crate) use self::row::{Instead, Key, Part, Row};
 use self::{counted::Counted, held::Held, instead::Alternatives};
 use crate::{
-    control::{FunctionState, capacity::Clock},
+    control::{FunctionState, capacity::Clock, pace::random},
     telemetry::series::Series,
     world::World,
 };
 
-/// Days that are kept: a month and what a report of the month before needs at its first days.
-pub(crate) const DAYS: u64 = 62;
+/// Days that are kept: those of the store.
+pub(crate) const DAYS: u64 = crate::history::DAYS;
 
 /// Seconds of a day.
 pub(crate) const DAY_S: u64 = 86_400;
@@ -51,8 +52,16 @@ pub(crate) type Day = BTreeMap<Key, Row>;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     book: &'static PriceBook,
-    /// By days since 1970.
+    /// By days since 1970: what this life of the gateway keeps in its own rows.
     days: BTreeMap<u64, Day>,
+    /// What other lives have kept in theirs.
+    others: BTreeMap<u64, Day>,
+    /// What tells this life's rows from others' in a store that several write.
+    life: String,
+    /// What was kept before is known: rows are kept whole, so that none is before that.
+    recalled: bool,
+    /// Rows that changed since they were last kept.
+    changed: BTreeSet<(u64, Key)>,
     /// Since the gateway started: what counters for Prometheus are made of.
     total: Day,
     counted: Counted,
@@ -80,6 +89,13 @@ impl Ledger {
         Self {
             book: book.unwrap_or_else(PriceBook::fallback),
             days: BTreeMap::new(),
+            others: BTreeMap::new(),
+            life: match &policy.state {
+                Some(State::S3 { .. }) => format!("{:016x}", random()),
+                Some(State::Directory(_)) | None => String::new(),
+            },
+            recalled: false,
+            changed: BTreeSet::new(),
             total: Day::new(),
             counted: Counted::default(),
             held: Held::default(),
@@ -105,6 +121,8 @@ impl Ledger {
         }
         let oldest = day.saturating_sub(DAYS);
         self.days.retain(|day, _| oldest < *day);
+        self.others.retain(|day, _| oldest < *day);
+        self.changed.retain(|(day, _)| oldest < *day);
     }
 
     /// Takes in what ECS says of a service's tasks.
@@ -123,12 +141,57 @@ impl Ledger {
             return;
         }
         *self.days.entry(day).or_default().entry(key.clone()).or_default() += row;
-        *self.total.entry(key).or_default() += row;
+        *self.total.entry(key.clone()).or_default() += row;
+        self.changed.insert((day, key));
     }
 
-    /// Returns the days that something is known of, by days since 1970.
-    pub(crate) fn days(&self) -> impl DoubleEndedIterator<Item = (u64, &Day)> {
-        self.days.iter().map(|(day, rows)| (*day, rows))
+    /// Takes in what was kept before this gateway started: names and bytes of rows. Returns how many could not be read.
+    pub(crate) fn recall<'a>(
+        &mut self,
+        rows: impl Iterator<Item = (&'a Arc<str>, &'a [u8])>,
+        complete: bool,
+    ) -> usize {
+        if self.recalled || !complete {
+            return 0;
+        }
+        self.recalled = true;
+        let mut unread = 0;
+        for (name, bytes) in rows {
+            let (Some((day, life, key)), Some(row)) =
+                (kept::read_name(name), kept::read_numbers(bytes))
+            else {
+                unread += 1;
+                continue;
+            };
+            let days = if life == self.life { &mut self.days } else { &mut self.others };
+            *days.entry(day).or_default().entry(key).or_default() += &row;
+        }
+        unread
+    }
+
+    /// Returns the rows that changed since this was last asked for, each whole, as they are to be kept.
+    pub(crate) fn take_changed(&mut self) -> Vec<(Arc<str>, Vec<u8>)> {
+        if !self.recalled {
+            return Vec::new();
+        }
+        let changed = std::mem::take(&mut self.changed);
+        let row = |(day, key): (u64, Key)| {
+            let row = self.days.get(&day)?.get(&key)?;
+            Some((kept::name(day, &self.life, &key).into(), kept::numbers(row)))
+        };
+        changed.into_iter().filter_map(row).collect()
+    }
+
+    /// Returns the days that something is known of, by days since 1970, oldest first.
+    pub(crate) fn days(&self) -> BTreeMap<u64, Day> {
+        let mut days = self.days.clone();
+        for (day, rows) in &self.others {
+            let day = days.entry(*day).or_default();
+            for (key, row) in rows {
+                *day.entry(key.clone()).or_default() += row;
+            }
+        }
+        days
     }
 
     /// Returns what was used since the gateway started.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rustix::process::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::harness::{
     Cloud, Gateway,
@@ -157,4 +159,51 @@ async fn a_bill_is_shown_by_day_and_its_parts_add_up() {
     let ended = run(["ledger", "--admin", &url]).await;
     let shown = ended.stdout;
     assert!(shown.contains("app") && shown.contains("all, with pacer itself"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_books_outlive_a_gateway_that_is_killed() {
+    let cloud = cloud().await;
+    let folder = TempDir::new().expect("there is room for temporary files");
+    let policy = policy(&cloud, &format!("state: '{}'\n", folder.path().display()));
+    let first = gateway(&policy).await;
+    for _ in 0..3 {
+        assert_eq!(first.get("/render?frames=1").await.status(), 200);
+    }
+    booked(&first, "lambda", 3).await;
+    // What was booked is written within a second; two writes after it was seen, it is.
+    for _ in 0..2 {
+        let saved = async || first.admin("/status").await["history"]["saved"].clone();
+        let before = saved().await;
+        until("it is written", async || (saved().await != before).then_some(())).await;
+    }
+    first.signal(Signal::KILL);
+    first.ended().await;
+
+    let second = gateway(&policy).await;
+    booked(&second, "lambda", 3).await;
+    assert_eq!(second.get("/render?frames=1").await.status(), 200);
+    let row = booked(&second, "lambda", 4).await;
+    assert_eq!(row["invocations"], "4", "each is there once: {row:?}");
+    // A counter begins with its process.
+    let cost = second
+        .metrics()
+        .await
+        .get("pacer_cost_dollars_total", &[("lane", "lambda"), ("part", "requests")]);
+    assert!((cost - 0.000_000_2).abs() < 1e-12, "{cost}");
+    // An order to freeze outlives it too.
+    let admin = format!("http://{}", second.admin);
+    assert_eq!(run(["freeze", "--admin", &admin, "overnight"]).await.code, Some(0));
+    second.terminate();
+    second.ended().await;
+    let third = gateway(&policy).await;
+    until("it is frozen still", async || {
+        let frozen = third.admin("/status").await["frozen"].clone();
+        (frozen["reason"] == "overnight").then_some(())
+    })
+    .await;
+    let audit = std::fs::read_to_string(folder.path().join("audit.jsonl")).expect("it was written");
+    assert!(audit.contains("\"kind\":\"freeze\""), "{audit}");
+    drop(third);
+    cloud.stop().await;
 }

@@ -11,14 +11,14 @@ use super::{
 };
 
 /// What `/ledger` is asked for at most.
-const DAYS_MAX: u32 = 62;
+const DAYS_MAX: u32 = 35;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where the gateway's admin API is.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
     admin: String,
-    /// Days to tell of, today among them: 1 to 62.
+    /// Days to tell of, today among them: 1 to 35.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
     days: u32,
     /// Write all rows that are kept as a table for spreadsheets: usage in integers, and dollars.

@@ -160,14 +160,16 @@ impl Gateways {
         }
     }
 
-    /// Lets the others know of an order to freeze, or to go on.
-    pub(crate) fn orders(&mut self, order: &Order, now: Instant) {
-        if self.order.as_ref() != Some(order) {
+    /// Lets the others know of an order to freeze, or to go on; returns whether it is another than before.
+    pub(crate) fn orders(&mut self, order: &Order, now: Instant) -> bool {
+        let is_news = self.order.as_ref() != Some(order);
+        if is_news {
             self.order = Some(order.clone());
             if let Some(joined) = &mut self.joined {
                 joined.pace.hasten(now);
             }
         }
+        is_news
     }
 
     /// Returns the round that is due. It must be reported to [`Gateways::heard`]. `busy`: this gateway's slots that are

@@ -92,7 +92,7 @@ pub(super) fn jittered(pause: Duration, random: u64) -> Duration {
 }
 
 /// Returns a random number: the standard library seeds each hasher at random, which is plenty for spreading pauses.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

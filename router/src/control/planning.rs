@@ -52,6 +52,17 @@ impl Control {
         if 0 < services {
             info!(services, complete = loaded.complete, "what was asked before is known");
         }
+        let rows = loaded.memos(history::Kind::Ledger);
+        let unread = self.shared.ledger().recall(rows, loaded.complete);
+        if 0 < unread {
+            warn!(unread, "rows of the ledger cannot be read and are left out");
+        }
+        for (_, order) in loaded.memos(history::Kind::Order) {
+            match serde_json::from_slice(order) {
+                Ok(order) => _ = self.shared.order(&order),
+                Err(error) => warn!(%error, "the last order to freeze cannot be read"),
+            }
+        }
         self.warmers.recall(&loaded);
         let (beliefs, unread) =
             self.learner.recall(&self.policy, loaded.memos(history::Kind::Profile));
@@ -77,8 +88,19 @@ impl Control {
 
     /// Has written what is left at the end: what was learned last, and what was taken of budgets and not spent.
     pub(super) fn keep_last(&mut self) {
+        self.book_now(SystemTime::now());
+        self.keep_books();
         self.keep_profiles();
         self.history.give_back(self.warmers.left());
+    }
+
+    /// Has what was used, and an order to freeze, kept within a second.
+    pub(super) fn keep_books(&mut self) {
+        let rows = self.shared.ledger().take_changed();
+        if !rows.is_empty() {
+            self.history.remember(history::Kind::Ledger, rows);
+            self.history.hasten();
+        }
     }
 
     fn keep_profiles(&mut self) {

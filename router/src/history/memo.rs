@@ -25,11 +25,16 @@ pub(crate) enum Kind {
     Provisioned,
     /// What was taken of a day's budget, by service.
     Spend,
+    /// Rows of the ledger, by day and key.
+    Ledger,
+    /// The last order to freeze capacity, or to go on.
+    Order,
 }
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Self; 3] = [Self::Profile, Self::Provisioned, Self::Spend];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Profile, Self::Provisioned, Self::Spend, Self::Ledger, Self::Order];
 
     /// Returns its name in stores.
     pub(super) const fn as_str(self) -> &'static str {
@@ -37,6 +42,8 @@ impl Kind {
             Self::Profile => "profile",
             Self::Provisioned => "provisioned",
             Self::Spend => "spend",
+            Self::Ledger => "ledger",
+            Self::Order => "order",
         }
     }
 

@@ -3,7 +3,7 @@
 //! RFC 4180. A name that a spreadsheet would take for a formula is put behind an apostrophe: routes and tenants may be
 //! called what others want (OWASP, "CSV Injection").
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use policies::cost::PriceBook;
 
@@ -16,10 +16,10 @@ provisioned_mb_ms,provisioned_run_mb_ms,restored_mb,snapshot_cache_mb_ms,streame
 spot_cpu_unit_ms,spot_mib_ms,usd\r\n";
 
 /// Writes days as a table.
-pub(crate) fn write<'a>(days: impl Iterator<Item = (u64, &'a Day)>, book: &PriceBook) -> String {
+pub(crate) fn write(days: &BTreeMap<u64, Day>, book: &PriceBook) -> String {
     let mut out = HEAD.to_owned();
     for (day, rows) in days {
-        let date = date(day);
+        let date = date(*day);
         for (key, row) in rows {
             line(&mut out, &date, key, row, book);
         }

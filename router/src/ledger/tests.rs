@@ -236,12 +236,12 @@ fn a_day_ends_at_midnight_utc_and_old_ones_are_forgotten() {
     books.request("/thumb", Lane::Lambda, 20_000);
     books.look();
     let today = day_of(books.now);
-    let days: Vec<_> = books.ledger.days().map(|(day, _)| day).collect();
+    let days: Vec<_> = books.ledger.days().into_keys().collect();
     assert_eq!(days, [today - 1, today]);
     books.now += Duration::from_hours(24) * DAYS as u32;
     books.request("/thumb", Lane::Lambda, 20_000);
     books.look();
-    assert_eq!(books.ledger.days().count(), 1);
+    assert_eq!(books.ledger.days().len(), 1);
 }
 
 #[test]
@@ -270,4 +270,48 @@ fn a_row_is_what_its_numbers_say() {
     sum += &row;
     assert_eq!((sum.requests, sum.arch, sum.mib_ms), (6, Arch::X86_64, 14));
     assert_eq!(sum.since(&row), row);
+}
+
+#[test]
+fn what_was_kept_goes_on_after_a_restart_and_is_counted_once() {
+    let mut before = Books::new(fixture::POLICY);
+    assert_eq!(before.ledger.recall(std::iter::empty(), true), 0);
+    before.request("/thumb", Lane::Lambda, 20_000);
+    before.after(10);
+    let first: BTreeMap<_, _> = before.ledger.take_changed().into_iter().collect();
+    before.request("/thumb", Lane::Lambda, 20_000);
+    before.after(10);
+    // What is kept later takes the place of what was kept of the same row.
+    let mut kept = first.clone();
+    kept.extend(before.ledger.take_changed());
+    assert!(before.ledger.take_changed().is_empty(), "nothing changed since");
+    let of = |books: &Books| {
+        let day = day_of(books.now);
+        let days = books.ledger.days();
+        let requests = |(key, row): (&Key, &Row)| match key.part {
+            Part::Route { .. } => row.requests,
+            _ => 0,
+        };
+        (days[&day].iter().map(requests).sum::<u64>(), days[&day][&Key::own()].task_us)
+    };
+    assert_eq!(of(&before), (2, 20_000_000));
+
+    let mut after = Books::new(fixture::POLICY);
+    after.ledger.looked = None;
+    after.now = before.now;
+    after.look();
+    after.request("/thumb", Lane::Lambda, 20_000);
+    after.after(5);
+    assert!(after.ledger.take_changed().is_empty(), "it does not know yet what was before");
+    kept.insert("no row".into(), vec![1]);
+    let rows = || kept.iter().map(|(name, row)| (name, &**row));
+    assert_eq!(after.ledger.recall(rows(), false), 0, "a part of it would be taken for all");
+    assert_eq!(after.ledger.recall(rows(), true), 1, "one could not be read");
+    assert_eq!(after.ledger.recall(rows(), true), 0, "and once is enough");
+    assert_eq!(of(&after), (3, 25_000_000));
+    let again: BTreeMap<_, _> = after.ledger.take_changed().into_iter().collect();
+    let mut third = Books::new(fixture::POLICY);
+    third.now = after.now;
+    third.ledger.recall(again.iter().map(|(name, row)| (name, &**row)), true);
+    assert_eq!(of(&third), (3, 25_000_000));
 }

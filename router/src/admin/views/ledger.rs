@@ -11,8 +11,8 @@ use crate::ledger::{
 /// Returns the last `days` days of the books, today first.
 pub(crate) fn ledger(ledger: &Ledger, days: usize) -> Value {
     let book = ledger.book();
-    let days = ledger.days().rev().take(days).map(|(day, rows)| {
-        let mut value = statement(&Statement::of(rows, book));
+    let days = ledger.days().into_iter().rev().take(days).map(|(day, rows)| {
+        let mut value = statement(&Statement::of(&rows, book));
         value["day"] = csv::date(day).into();
         value
     });
