@@ -20,7 +20,7 @@ use crate::{
     cost::{FunctionSize, TaskSize, UNITS_PER_VCPU},
     decide::Class,
     node,
-    policy::{self, Arch, Objective},
+    policy::{self, Arch, Objective, WarmPool},
     problem::{Place, Problem, Problems},
     spec::{
         fields::{Fields, Sink, Written},
@@ -62,6 +62,8 @@ pub struct Scenario {
     pub idle_lifetime: Duration,
     /// The function's timeout: 1 s to 15 min. Default 15 min.
     pub timeout: Duration,
+    /// Environments that may be held warm, by Pacer's own planners; `None` holds none.
+    pub warm_pool: Option<WarmPool>,
     /// Concurrency reserved for the function, and its cap; `None` shares what the account has. 1 to 1,000,000.
     pub reserved_concurrency: Option<u32>,
     /// Invocations that Pacer keeps in flight at once; `None` leaves it to Lambda's limits. 1 to 1,000,000.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Distribution, Scenario, Spot, Start, Task, TaskRange, read::Level};
 use crate::{
     decide::Class,
-    policy::{Arch, ColdStart, Objective},
+    policy::{Arch, ColdStart, Objective, WarmPool},
     spec::{
         defaults as built_in,
         fields::{Fields, Sink, Written},
@@ -110,6 +110,7 @@ pub(super) fn scenario(
     let idle_lifetime =
         levels.or("idle_lifetime", |level| level.idle_lifetime.as_ref(), IDLE_LIFETIME);
     let timeout = levels.or("timeout", |level| level.timeout.as_ref(), TIMEOUT);
+    let warm_pool = warm_pool(&levels, cold_start.kind, fields.sink);
     let cap = |written: Option<&Written<Option<u32>>>| written.and_then(|written| written.value);
     let reserved_concurrency = cap(levels.nearest(|level| level.reserved_concurrency.as_ref()));
     let max_in_flight = cap(levels.nearest(|level| level.max_in_flight.as_ref()));
@@ -139,6 +140,7 @@ pub(super) fn scenario(
         lambda_speed,
         idle_lifetime,
         timeout,
+        warm_pool,
         reserved_concurrency,
         max_in_flight,
         tasks,
@@ -146,6 +148,23 @@ pub(super) fn scenario(
         class,
         assumed: levels.assumed,
     }
+}
+
+/// Returns what may be held warm: of the nearest level that writes any of it, as a whole. Notes what does not go together.
+fn warm_pool(levels: &Levels<'_>, cold_start: ColdStart, sink: &Sink) -> Option<WarmPool> {
+    let written = levels.nearest(|level| level.warm_pool.as_ref())?;
+    let most = written.max.as_ref()?;
+    let min = written.min.as_ref().map_or(0, |min| min.value);
+    if let Some(min) = written.min.as_ref().filter(|min| most.value < min.value) {
+        min.problem(sink, format!("is more than `max` ({}); lower it, or raise `max`", most.value));
+    }
+    if cold_start == ColdStart::Provisioned && most.value == 0 {
+        most.problem(
+            sink,
+            "with `cold_start: { provisioned: ... }`, provisioned concurrency is at least 1; raise it, or write another `cold_start`",
+        );
+    }
+    Some(WarmPool { min, max: most.value, spend: written.spend.as_ref().map(|spend| spend.value) })
 }
 
 /// Returns how many tasks there may be; notes when there is no such number.

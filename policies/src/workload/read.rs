@@ -7,6 +7,7 @@ use crate::{
     decide::Class,
     policy::{Arch, ColdStart},
     spec::{
+        capacity::WarmPoolSpec,
         fields::{Fields, WordOrFields, Written},
         scalar::{self, Scalar, Shape},
         service,
@@ -33,6 +34,7 @@ pub(super) struct Level {
     pub(super) lambda_speed: Option<f64>,
     pub(super) idle_lifetime: Option<Duration>,
     pub(super) timeout: Option<Duration>,
+    pub(super) warm_pool: Option<WarmPoolSpec>,
     /// The inner `None` is written `none`.
     pub(super) reserved_concurrency: Option<Written<Option<u32>>>,
     /// The inner `None` is written `none`.
@@ -50,7 +52,7 @@ pub(super) struct Level {
 }
 
 /// All keys that [`Level::read`] asks for: at the top of the file they are in the wrong place. A test compares.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "trace",
     "profiles",
     "scale",
@@ -64,6 +66,7 @@ pub(super) const KEYS: [&str; 18] = [
     "lambda_speed",
     "idle_lifetime",
     "timeout",
+    "warm_pool",
     "reserved_concurrency",
     "max_in_flight",
     "tasks",
@@ -134,6 +137,7 @@ impl Level {
         level.lambda_speed = value(fields, "lambda_speed", SPEED);
         level.idle_lifetime = value(fields, "idle_lifetime", IDLE);
         level.timeout = value(fields, "timeout", service::LAMBDA_TIMEOUT);
+        level.warm_pool = fields.fields("warm_pool").map(WarmPoolSpec::read);
         level.reserved_concurrency = fields.value("reserved_concurrency", CONCURRENCY);
         level.max_in_flight = fields.value("max_in_flight", CONCURRENCY);
         if let Some(mut tasks) = fields.fields("tasks") {

@@ -4,7 +4,9 @@ mod baseline;
 
 use std::{fmt, sync::Arc};
 
-use policies::cost::{Bill, FargateUsage, FunctionSize, PicoUsd, PriceBook, TaskSize, Terms};
+use policies::cost::{
+    Bill, FargateUsage, FunctionSize, PicoUsd, PriceBook, TaskSize, Terms, Usage,
+};
 use policies::policy::Arch;
 
 pub use self::baseline::Baseline;
@@ -78,6 +80,8 @@ pub struct Run {
     pub outcome: Outcome,
     /// What it cost.
     pub bill: Bill,
+    /// What of that warm-up invokes cost, at the prices of the first tier.
+    pub warm_up_cost: PicoUsd,
     /// Each service by itself, in the order of [`Bench::parts`].
     pub services: Vec<ServiceRun>,
 }
@@ -249,7 +253,10 @@ impl Bench<'_> {
         if bill.total() != lines {
             return Err(format!("{}: the bill's items do not add up", baseline.as_str()));
         }
-        Ok(Run { baseline, outcome, bill, services })
+        let warm = Usage { lambda: outcome.warm_usage, ..Usage::default() };
+        let terms = Terms { free_tier: false, ..self.terms };
+        let warm_up_cost = self.book.bill(&warm, 0, terms).total();
+        Ok(Run { baseline, outcome, bill, warm_up_cost, services })
     }
 
     /// Returns what the load would cost at least, in USD, whoever plans: a relaxed bound.

@@ -4,7 +4,7 @@
 //! started, as far as the limits allow. Environments that nobody used for `idle_us` are gone: AWS does not say after how
 //! long, and what was measured by others since 2019 lies between 5 and 45 minutes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use policies::{
     cost::{FunctionSize, LambdaUsage},
@@ -22,8 +22,11 @@ const SCALING: (u32, f64) = (1000, 100.0);
 /// has 182 ms billed of a restore of 399 ms.
 pub(super) const RESTORE_BILLED: f64 = 0.456;
 
-/// How long a warm-up invoke holds its environment, so that each of several gets one of its own.
-const WARM_UP_US: u64 = 100_000;
+/// How long a warm-up invoke holds its environment, so that each of several gets one of its own: as the gateway asks for.
+pub(super) const WARM_UP_US: u64 = 150_000;
+
+/// After how long without a request the gateway takes an environment to be gone: it knows no more than AWS says.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(5);
 
 /// A function.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,8 +110,42 @@ pub(super) struct Function {
     provisioned_requests: u64,
     provisioned_billed_ms: u64,
     restores: u64,
+    rounds: Rounds,
     /// Environments started for warm-up.
     pub(super) warm_ups: u64,
+    /// What warm-up invokes used, of `usage`.
+    pub(super) warm_usage: LambdaUsage,
+}
+
+/// How environments are held by warm-up invokes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WarmUps {
+    /// Time from one round to the next, in microseconds: half of that after which environments are taken to be gone.
+    pub every_us: u64,
+    /// What an invoke costs that finds its environment there, and what one costs more that starts it, in US dollars.
+    pub hold_usd: f64,
+    /// See `hold_usd`.
+    pub start_usd: f64,
+    /// What may be spent on a day, in US dollars; `None` without a bound.
+    pub spend_usd: Option<f64>,
+}
+
+impl Default for WarmUps {
+    fn default() -> Self {
+        let every_us = KEEP_ALIVE.as_micros() as u64 / 2;
+        Self { every_us, hold_usd: 0.0, start_usd: 0.0, spend_usd: None }
+    }
+}
+
+/// Warm-up invokes: all of a round are sent at once, so that each has an environment of its own.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rounds {
+    /// What the last round was for, and when the next one is due.
+    planned: u32,
+    due_us: u64,
+    /// The UTC day, and what was spent on it, in US dollars.
+    day: u64,
+    spent_usd: f64,
 }
 
 impl Function {
@@ -127,7 +164,9 @@ impl Function {
             provisioned_requests: 0,
             provisioned_billed_ms: 0,
             restores: 0,
+            rounds: Rounds::default(),
             warm_ups: 0,
+            warm_usage: LambdaUsage::default(),
         }
     }
 
@@ -195,22 +234,55 @@ impl Function {
         self.restores += restores;
     }
 
-    /// Starts environments until `wanted` are there, by warm-up invokes; returns when each of them is idle.
-    pub(super) fn warm_up(&mut self, now_us: u64, wanted: u32, random: &mut Random) -> Vec<u64> {
+    /// Has `wanted` environments warm, by invokes that overlap: at once when more are wanted than before, else every
+    /// `how.every_us`. Those in use need none. An invoke takes an idle environment or starts one; what `how.spend_usd` does
+    /// not cover on a UTC day is not sent. Returns when each of them ends.
+    pub(super) fn warm_up(
+        &mut self,
+        now_us: u64,
+        wanted: u32,
+        how: &WarmUps,
+        random: &mut Random,
+    ) -> Vec<u64> {
+        const DAY_US: u64 = 86_400_000_000;
+        if wanted == 0 || (wanted <= self.rounds.planned && now_us < self.rounds.due_us) {
+            return Vec::new();
+        }
         self.expire(now_us);
-        let there = self.idle.len() as u32 + self.in_flight;
+        let (day, mut spent_usd) = (now_us / DAY_US, self.rounds.spent_usd);
+        if day != self.rounds.day {
+            spent_usd = 0.0;
+        }
         let mut ends = Vec::new();
-        for _ in there..wanted {
-            if !self.rate.take(now_us) {
+        // One that ends now can be taken by the next one of the same round: they overlap.
+        for _ in self.in_flight..wanted {
+            let start = self.idle.is_empty();
+            let usd = how.hold_usd + if start { how.start_usd } else { 0.0 };
+            let covered = how.spend_usd.is_none_or(|most| spent_usd + usd <= most);
+            if !covered || (start && !self.rate.take(now_us)) {
                 break;
             }
-            let (cold_us, billed_us) = self.cold(random);
+            spent_usd += usd;
+            let (mut cold_us, mut billed_us) = (0, 0);
+            let mut restored = 0;
+            if start {
+                let restores = self.restores;
+                (cold_us, billed_us) = self.cold(random);
+                restored = self.restores - restores;
+                self.warm_ups += 1;
+            } else {
+                self.idle.pop_back();
+            }
+            let billed_ms = (billed_us + WARM_UP_US).div_ceil(1000);
             self.in_flight += 1;
-            self.warm_ups += 1;
             self.requests += 1;
-            self.billed_ms += (billed_us + WARM_UP_US).div_ceil(1000);
+            self.billed_ms += billed_ms;
+            self.warm_usage.add(self.model.size, 1, billed_ms);
+            self.warm_usage.snapstart_restored_mb +=
+                u128::from(self.model.size.memory_mib) * u128::from(restored);
             ends.push(now_us + cold_us + WARM_UP_US);
         }
+        self.rounds = Rounds { planned: wanted, due_us: now_us + how.every_us, day, spent_usd };
         ends
     }
 

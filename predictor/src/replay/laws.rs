@@ -19,7 +19,7 @@ use super::{
     distribution::Distribution,
     engine::run,
     fargate::TaskModel,
-    lambda::FunctionModel,
+    lambda::{FunctionModel, WarmUps},
     random::{Purpose, Random},
     site::{Account, Arrival, Outcome, Planned, Site, Stream},
     tally::Failed,
@@ -43,6 +43,8 @@ pub(super) fn site(service_time: Distribution) -> Site {
     let size = FunctionSize { arch: Arch::Arm64, memory_mib: 1769 };
     let task = TaskSize { arch: Arch::Arm64, cpu_units: 1024, memory_mib: 2048 };
     Site {
+        warm_pool: None,
+        warm_ups: WarmUps::default(),
         service: loaded.policy.services[0].clone(),
         streams: vec![Stream {
             route: loaded.policy.routes[0].clone(),

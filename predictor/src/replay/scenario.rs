@@ -3,21 +3,25 @@
 use std::time::Duration;
 
 use policies::{
-    cost::{FunctionSize, PriceBook, TaskSize, Terms, UNITS_PER_VCPU},
+    cost::{FunctionSize, PicoUsd, PriceBook, TaskSize, Terms, UNITS_PER_VCPU},
     decide::{Belief, MIN_SEEN},
     load::{MemorySource, load},
-    policy::{Objective, Service},
+    policy::{ColdStart, Objective, Service, WarmPool},
     workload::{self, Scenario},
 };
 
 use super::{
     distribution::{Distribution, Quantiles},
     fargate::{TaskModel, UNPAID},
-    lambda::{FunctionModel, answer_bytes_max},
+    lambda::{FunctionModel, KEEP_ALIVE, WARM_UP_US, WarmUps, answer_bytes_max},
     load::Load,
     site::{Site, Stream},
 };
-use crate::plan::{Shape, Spot, spot::price_share};
+use crate::plan::{
+    Provisioned, Shape, Spot, Warm,
+    spot::price_share,
+    warm::{invoke_usd, provisioned_break_even},
+};
 
 /// Latency that counts as within the objective where none is written.
 const OBJECTIVE: Duration = Duration::from_secs(1);
@@ -94,9 +98,15 @@ pub fn of_service(
         warm: None,
         spot: None,
     };
+    // A scenario holds what it says, a policy's service what the policy says.
+    let warm_pool = assumed.warm_pool.or(lambda.and_then(|lambda| lambda.warm_pool));
+    let promised = streams.iter().any(|stream| stream.route.objective.p99.is_some())
+        || assumed.objective.p99.is_some();
     let mut site = Site {
         service: service.clone(),
         streams,
+        warm_pool: warm_pool.map(|pool| (pool, promised)),
+        warm_ups: WarmUps::default(),
         function: FunctionModel {
             size: lambda.map_or(assumed.function_size(), |lambda| FunctionSize {
                 arch: lambda.arch,
@@ -160,6 +170,25 @@ impl Site {
         let price = price_share(book, task, self.shape.paid_start_us, terms);
         let up_to = self.task.spot;
         self.shape.spot = (0.0 < up_to).then_some(Spot { up_to, price });
+        self.shape.warm = None;
+        let Some((pool, promised)) = self.warm_pool else { return };
+        let FunctionModel { cold_start, ref start, idle_us, .. } = self.function;
+        let (hold, start) = (WARM_UP_US as f64 / 1e6, start.mean_us() / 1e6);
+        let cost = |kind, seconds| {
+            invoke_usd(book, function, kind, Duration::from_secs_f64(seconds), terms)
+        };
+        let keep_alive_us = micros(KEEP_ALIVE).min(idle_us);
+        let (hold_usd, invoke_usd) = (cost(ColdStart::Plain, hold), cost(cold_start, hold + start));
+        let spend_usd = pool.spend.map(PicoUsd::as_usd);
+        let start_usd = invoke_usd - hold_usd;
+        self.warm_ups = WarmUps { every_us: keep_alive_us / 2, hold_usd, start_usd, spend_usd };
+        let provisioned = (cold_start == ColdStart::Provisioned).then(|| Provisioned {
+            break_even: provisioned_break_even(book, function.arch),
+            always: promised,
+        });
+        let WarmPool { min, max, .. } = pool;
+        self.shape.warm =
+            Some(Warm { min, max, spend_usd, invoke_usd, keep_alive_us, provisioned });
     }
 }
 

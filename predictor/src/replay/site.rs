@@ -1,13 +1,16 @@
 //! What is replayed, and what it comes to: the two ways of replaying share these.
 
 use policies::{
-    cost::Usage,
+    cost::{LambdaUsage, Usage},
     decide::{Belief, Class, marathon_share},
-    policy::{Mode, Route, Service},
+    policy::{Mode, Route, Service, WarmPool},
 };
 
 use super::{
-    distribution::Distribution, fargate::TaskModel, lambda::FunctionModel, series::Series,
+    distribution::Distribution,
+    fargate::TaskModel,
+    lambda::{FunctionModel, WarmUps},
+    series::Series,
     tally::Tally,
 };
 use crate::plan::{Planner, Shape, Truth};
@@ -37,6 +40,10 @@ pub struct Site {
     pub task: TaskModel,
     /// What planners need to know.
     pub shape: Shape,
+    /// What may be held warm, and whether latency is promised: that is worth provisioned concurrency beyond what pays.
+    pub warm_pool: Option<(WarmPool, bool)>,
+    /// How that is held by invokes.
+    pub warm_ups: WarmUps,
     /// How many tasks are ready when the load begins.
     pub first_tasks: u32,
 }
@@ -136,6 +143,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// What it used.
     pub usage: Usage,
+    /// What warm-up invokes used, of that.
+    pub warm_usage: LambdaUsage,
     /// How load and capacity went.
     pub series: Series,
 }
@@ -145,6 +154,7 @@ impl Outcome {
     pub fn add(&mut self, other: &Self) {
         self.tally.add(&other.tally);
         self.usage += other.usage;
+        self.warm_usage += other.warm_usage;
         self.series.add(&other.series);
     }
 }

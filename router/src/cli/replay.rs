@@ -133,6 +133,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     for load in &mut loads {
         set_mode(load, args.mode)?;
+        let held = load.parts.iter().any(|part| part.site.warm_pool.is_some());
+        if load.mode == Mode::Counts && held {
+            load.notes.push(
+                "environments held by `warm_pool` are not reckoned by step; follow each request with --mode events"
+                    .into(),
+            );
+        }
     }
     let setting = Setting {
         account: Account { concurrency: args.account_concurrency },

@@ -88,7 +88,11 @@ impl Baseline {
         let slots = part.site.shape.slots_per_task;
         let (lambda, container) = part.lanes();
         if !container {
-            return Box::new(LambdaOnly);
+            let shape = &part.site.shape;
+            return match (self, &shape.warm) {
+                (Self::Pacer, Some(_)) => Box::new(Pacer::new(Forecasts::new(shape))),
+                _ => Box::new(LambdaOnly),
+            };
         }
         let possible = match self {
             Self::BestStatic if !lambda => Self::StaticPeak,

@@ -1,6 +1,9 @@
 //! What a run by counts came to: whole requests, latencies, usage.
 
-use policies::{cost::Usage, policy::ColdStart};
+use policies::{
+    cost::{LambdaUsage, Usage},
+    policy::ColdStart,
+};
 
 use super::{Counts, GRID, Sums, spreader::Spreader};
 use crate::{
@@ -49,7 +52,8 @@ impl Counts<'_> {
         self.tally.slot_area = self.slot_area as u128;
         self.latencies(failures);
         let usage = self.usage(start_us, end_us);
-        Outcome { tally: self.tally, usage, series: self.series }
+        let warm_usage = LambdaUsage::default();
+        Outcome { tally: self.tally, usage, warm_usage, series: self.series }
     }
 
     /// Adds up latencies: durations in containers behind their waits, on Lambda behind cold starts.

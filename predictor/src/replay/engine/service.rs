@@ -185,7 +185,8 @@ impl<'a> Running<'a> {
         }
         if self.routing != Routing::ContainerOnly {
             self.function.provision(now_us, plan.provisioned);
-            for at_us in self.function.warm_up(now_us, plan.warm, &mut self.starts) {
+            let how = &self.spec.warm_ups;
+            for at_us in self.function.warm_up(now_us, plan.warm, how, &mut self.starts) {
                 if !self.function.is_reserved() {
                     *on_lambda += 1;
                 }
@@ -324,7 +325,8 @@ impl<'a> Running<'a> {
         self.tally.slot_area = self.tasks.slot_area;
         let usage =
             Usage { lambda: self.function.usage, fargate: self.tasks.usage, ..Usage::default() };
-        Outcome { tally: self.tally, usage, series: self.series }
+        let warm_usage = self.function.warm_usage;
+        Outcome { tally: self.tally, usage, warm_usage, series: self.series }
     }
 }
 

@@ -125,6 +125,7 @@ fn run(run: &Run) -> Value {
         "cold_starts": tally.cold,
         "cold_starts_per_request": per(tally.cold),
         "warm_up_starts": tally.warm_ups,
+        "warm_up_cost_usd": run.warm_up_cost.as_usd(),
         "spills_by_reason": spills,
         "throttled_by_reason": throttled,
         "utilisation": tally.utilisation(),
