@@ -26,6 +26,7 @@ mod experts;
 mod history;
 mod horizon;
 mod last;
+mod outlook;
 pub mod pool;
 mod quantiles;
 mod ratio;

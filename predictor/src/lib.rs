@@ -1,8 +1,8 @@
 //! What will come, what to hold ready, what it would cost.
 //!
 //! Pure: time and randomness are arguments, nothing here does I/O. It learns how long requests take
-//! ([`profile`]) from the records that finished requests leave behind ([`outcome`]), reads recorded traffic ([`trace`]), and
-//! replays it ([`replay`]) under planners of capacity ([`plan`]).
+//! ([`profile`]) from the records that finished requests leave behind ([`outcome`]), reads recorded traffic ([`trace`]), replays it
+//! ([`replay`]) under planners of capacity ([`plan`]), and tells of trouble ahead ([`radar`]).
 
 pub mod outcome;
 
@@ -15,3 +15,5 @@ pub mod forecast;
 pub mod plan;
 
 pub mod replay;
+
+pub mod radar;

@@ -47,6 +47,7 @@ pacer admin API; everything here only reads, but for the last two
 
 /status            policy and its reloads, uptime, discovery, credentials
 /services          lanes, tasks, slots, queues, the last minute
+/radar             trouble ahead, by service, the worst first; what is done about it
 /routes            routes in the order in which they win, and what is believed of each
 /decisions?limit=50  the last requests, newest first, and why each went where it went
 /policy            the policy in force
@@ -99,6 +100,10 @@ fn router(state: AdminState) -> Router {
             get(async |State(shared): State<AdminState>| {
                 pretty(&views::policy::policy(&shared.world().policy))
             }),
+        )
+        .route(
+            "/radar",
+            get(async |State(shared): State<AdminState>| pretty(&views::radar::radar(&shared))),
         )
         .route("/decisions", get(decisions))
         .route("/audit", get(audit))

@@ -21,10 +21,12 @@ pub(crate) mod learn;
 pub(crate) mod pace;
 mod planning;
 pub(crate) mod probe;
+pub(crate) mod radar;
 mod rate;
 pub(crate) mod reload;
 mod shared;
 mod starts;
+mod watching;
 mod worlds;
 
 #[cfg(test)]
@@ -69,6 +71,7 @@ use self::{
     gateways::Gateways,
     learn::Learner,
     reload::{Follower, Now},
+    watching::Watch,
 };
 use crate::{
     files::{Reading, Stamp},
@@ -115,6 +118,7 @@ pub(crate) struct Control {
     actuators: Actuators,
     warmers: Warmers,
     history: History,
+    watch: Watch,
     keys: Keys,
     aws: Option<Arc<Aws>>,
     jobs: JoinSet<Report>,
@@ -140,6 +144,8 @@ enum Report {
     Read(Reading, reload::Result),
     /// A planner has learned beside the loop.
     Learned(Box<Learned>),
+    /// It was read whether a service that observes could be acted on.
+    Checked(Arc<str>, Result<(), String>),
     /// A service's count of tasks was read or set.
     Acted(Acted),
     /// Environments were warmed, or provisioned concurrency was changed.
@@ -195,6 +201,7 @@ impl Control {
             actuators: Actuators::default(),
             warmers: Warmers::default(),
             history: History::none(),
+            watch: Watch::new(now),
             keys: Keys::new(credentials, SystemTime::now()),
             aws: None,
             jobs: JoinSet::new(),
@@ -253,7 +260,8 @@ impl Control {
         self.history.close().await;
     }
 
-    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed; plan.
+    /// One tick: follow the policy's files, discover, probe, learn, renew keys; publish if anything changed; plan; look
+    /// for trouble ahead.
     ///
     /// Nothing here waits. The steps start jobs for what is due; [`Control::hear`] takes in what they find.
     fn tick(&mut self, now: Instant, clock: SystemTime) {
@@ -272,6 +280,7 @@ impl Control {
         self.obey(now);
         self.act(now);
         self.keep(now);
+        self.watch(now, clock);
         self.shared.look(now);
         self.book(now, clock);
         self.shared.stats().tell_gateways(self.gateways.state(now, clock));
@@ -463,6 +472,7 @@ impl Control {
             Ok(Report::Looked(stamp)) => self.follower.saw(stamp, now),
             Ok(Report::Read(reading, result)) => self.read(reading, result, now),
             Ok(Report::Learned(learned)) => self.capacity.learned(*learned),
+            Ok(Report::Checked(service, check)) => self.watch.checked(service, check),
             Ok(Report::Acted(acted)) => {
                 if let Some(deed) = self.actuators.heard(acted, now, SystemTime::now()) {
                     self.shared.did(deed);

@@ -89,6 +89,26 @@ metrics! {
         &["service"],
         "Share of requests that are to end without a server error, by the policy.",
     );
+    ERROR_BUDGET_LEFT = gauge(
+        "pacer_error_budget_left_ratio",
+        &["service"],
+        "Share of the objective's window that may still be missed: of several objectives the least; what was not seen yet counts as calm.",
+    );
+    ERROR_BUDGET_BURN = gauge(
+        "pacer_error_budget_burn_ratio",
+        &["service", "window"],
+        "How many times faster than the objective allows requests missed it, over the window: of several objectives the most.",
+    );
+    RADAR_SECONDS = gauge(
+        "pacer_radar_seconds",
+        &["service", "warning"],
+        "Seconds until trouble of a kind, 0 is now; of an error budget until it is spent. None where none is in sight.",
+    );
+    READY_TO_ACT = gauge(
+        "pacer_ready_to_act",
+        &["service"],
+        "1 for a service in mode observe that could be let act, 0 for one that could not yet.",
+    );
     DECISIONS = counter("pacer_decisions_total", &["lane", "reason"], "Decisions by lane and by what decided; lane none: refused.");
     SPILLS = counter("pacer_spills_total", &["from", "cause"], "Requests that left a lane after it was tried.");
     ENDS = counter("pacer_ends_total", &["end"], "How requests ended.");

@@ -167,7 +167,7 @@ async fn to_observe_changes_nothing() {
     let status = gateway.admin("/status").await;
     assert_eq!(status["actions"], json!([]));
     let calls = cloud.calls().await;
-    let reads = ["ListTasks", "DescribeTasks"];
+    let reads = ["ListTasks", "DescribeTasks", "DescribeServices", "DescribeScalableTargets"];
     let others: Vec<_> =
         calls.keys().filter(|call| !reads.iter().any(|read| call.contains(read))).collect();
     assert!(others.is_empty(), "{others:?}");

@@ -29,6 +29,7 @@ mod ledger;
 mod local_lambda;
 mod observation;
 mod policies_cli;
+mod radar;
 mod reload;
 mod replay;
 mod replay_policy;

@@ -12,6 +12,7 @@
 //! all would come to. Sums of what a task gains over the time to come were tried in the place of both rules: they had tasks
 //! come and go by the thousand, or, held back, cost more wherever starts take minutes.
 
+mod outlook;
 mod sight;
 mod watch;
 
@@ -53,6 +54,11 @@ pub trait Sight {
 
     /// Returns what may be asked for when a task asked for now could serve; nothing while too little is known.
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands>;
+
+    /// Returns what may be asked for in `in_s` seconds, also beyond what is planned for; nothing where that is not known.
+    fn outlook(&self, _: &Inputs<'_>, _in_s: u64) -> Option<Demands> {
+        None
+    }
 
     /// Whether it may be wrong, and is to be watched.
     fn may_err(&self) -> bool {

@@ -5,6 +5,7 @@
 
 pub(super) mod ledger;
 pub(super) mod policy;
+pub(crate) mod radar;
 
 use std::{
     collections::BTreeMap,
@@ -125,6 +126,7 @@ fn history(health: &Health) -> Value {
 fn action(deed: &Deed) -> Value {
     json!({
         "at": rfc3339(deed.at),
+        "ago_seconds": SystemTime::now().duration_since(deed.at).unwrap_or_default().as_secs(),
         "service": &*deed.service,
         "kind": deed.kind,
         "what": deed.what,

@@ -2,6 +2,8 @@
 //!
 //! It asks the admin API and shows what that says; nothing is worked out here. Trouble stands in capitals.
 
+mod ahead;
+
 use std::{
     fmt::Write as _,
     net::{SocketAddr, ToSocketAddrs},
@@ -35,7 +37,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let answer = get(admin, path).context("no gateway answers; see `--admin`")?;
         serde_json::from_slice(&answer).context("its answer is not that of a gateway")
     };
-    for line in lines(&ask("/status")?, &ask("/services")?) {
+    let (status, services, radar) = (ask("/status")?, ask("/services")?, ask("/radar")?);
+    for line in lines(&status, &services, &radar) {
         println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
@@ -50,7 +53,7 @@ pub(super) fn address(url: &str) -> anyhow::Result<SocketAddr> {
     })
 }
 
-fn lines(status: &Value, services: &Value) -> Vec<String> {
+fn lines(status: &Value, services: &Value, radar: &Value) -> Vec<String> {
     let mut lines = vec![format!(
         "pacer {}, up {}: {}, {} in flight, {} open",
         text(&status["version"]),
@@ -84,6 +87,8 @@ fn lines(status: &Value, services: &Value) -> Vec<String> {
     }
     lines.push(String::new());
     lines.extend(table(list(services)));
+    ahead::radar(&mut lines, list(&radar["services"]));
+    ahead::done(&mut lines, list(&status["actions"]));
     plans(&mut lines, list(services));
     functions(&mut lines, list(services));
     some_of(&mut lines, "\nwarnings of the policy:", &texts(&status["policy"]["warnings"]));
@@ -361,9 +366,14 @@ mod tests {
         ])
     }
 
+    fn radar() -> Value {
+        let service = |name: &str| json!({ "service": name, "level": "ok", "minutes": null, "warnings": [], "error_budget": null, "ready_to_act": null });
+        json!({ "at": "2026-11-21T08:12:00.000Z", "frozen": null, "services": [service("film"), service("report")] })
+    }
+
     #[test]
     fn all_is_well() {
-        insta::assert_snapshot!(lines(&status(), &services()).join("\n"), @"
+        insta::assert_snapshot!(lines(&status(), &services(), &radar()).join("\n"), @"
         pacer 0.1.0, up 3h12m: 2 workers, 5 requests in flight, 1 connection open
         policy 0123456789ab since 2026-11-21T05:00:00.000Z: reloaded once, refused never
         credentials good until 2026-11-21T11:00:00.000Z
@@ -371,6 +381,11 @@ mod tests {
         service  lambda   tasks           slots             last minute
         film     up 3/10  2/3 ready       5/8 busy          1234 requests, 0 errors, p99 below 250ms
         report   -        0/1 NONE READY  0/0 busy, 4 WAIT  1 request, 1 ERROR
+
+        radar:
+          no trouble in sight
+
+        last 15 minutes: nothing was changed
 
         functions:
           film: film:live, version 3 active, 3 gets 90%, 4 gets 10%, SnapStart off, 1769MiB, 30s, at most 10 at once, 2 of 4 provisioned
@@ -422,8 +437,8 @@ mod tests {
             "memory_mib": 1769, "timeout": "30s", "arch": "arm64", "provisioned": null, "concurrency": null,
             "assumed": ["memory", "timeout"], "error": "not permitted: lambda:GetAlias", "warnings": [],
         });
-        let lines = lines(&status, &services);
-        assert!(lines.len() <= 20, "{}", lines.len());
+        let lines = lines(&status, &services, &radar());
+        assert!(lines.len() <= 24, "{}", lines.len());
         insta::assert_snapshot!(lines.join("\n"), @"
         pacer 0.1.0, up 3h12m: 2 workers, 5 requests in flight, 1 connection open
         policy 0123456789ab since 2026-11-21T05:00:00.000Z: reloaded once, refused 3 times
@@ -440,6 +455,11 @@ mod tests {
         service  lambda       tasks           slots             last minute
         film     BROKEN 3/10  2/3 ready       5/8 busy          1234 requests, 0 errors, p99 below 250ms
         report   -            0/1 NONE READY  0/0 busy, 4 WAIT  1 request, 1 ERROR
+
+        radar:
+          no trouble in sight
+
+        last 15 minutes: nothing was changed
 
         functions:
           film: film:live, 1769MiB assumed, 30s assumed, at most 10 at once, NOT READ: not permitted: lambda:GetAlias

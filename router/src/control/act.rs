@@ -172,6 +172,16 @@ impl Actuators {
         self.0.iter().filter_map(trouble).collect()
     }
 
+    /// Returns why the tasks of a service are left as they are, if something is in the way.
+    pub(crate) fn trouble(&self, service: &str) -> Option<&str> {
+        self.0.get(service)?.trouble()
+    }
+
+    /// Returns how many tasks of a service ECS is to have, as read or set last.
+    pub(crate) fn asked(&self, service: &str) -> Option<u32> {
+        self.0.get(service)?.asked()
+    }
+
     /// Takes in what came of a call; returns what was done by it, if anything was.
     pub(crate) fn heard(&mut self, acted: Acted, now: Instant, clock: SystemTime) -> Option<Deed> {
         self.0.get_mut(&acted.service)?.heard(acted.done, now, clock)
@@ -184,9 +194,27 @@ pub(crate) fn fallback_schedule(service: &Service) -> Option<String> {
     (target.by == ScaleBy::DesiredCount).then(|| target.schedule())
 }
 
+/// Reads whether a service that only observes could be acted on; `None` where nothing would be. Nothing is changed.
+pub(crate) fn dry_check(
+    service: &Service,
+    aws: Arc<Aws>,
+) -> Option<impl Future<Output = Result<(), String>> + Send + use<>> {
+    let (target, limits) = candidate(service).filter(|_| service.mode == Mode::Observe)?;
+    let most = limits.max;
+    Some(async move {
+        let told = call::read(&aws, &target).await?;
+        service::by(&target, &told, most).map(drop)
+    })
+}
+
 /// Returns what of a service is acted on, and within which bounds.
 fn target(service: &Service) -> Option<(Target, &TaskLimits)> {
-    let container = service.container.as_ref().filter(|_| service.mode == Mode::Act)?;
+    candidate(service).filter(|_| service.mode == Mode::Act)
+}
+
+/// Returns what of a service would be acted on, whatever its mode.
+fn candidate(service: &Service) -> Option<(Target, &TaskLimits)> {
+    let container = service.container.as_ref()?;
     let Discovery::Ecs { cluster, service, .. } = &container.discovery else { return None };
     let limits = container.tasks.as_ref()?;
     let target = Target {

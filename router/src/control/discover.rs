@@ -6,6 +6,7 @@
 //! When a listing fails, the tasks known last stay: a control plane that is down must not take the data plane with it.
 
 pub(crate) mod ecs;
+mod interruptions;
 mod reload;
 mod retire;
 mod share;
@@ -26,6 +27,7 @@ use tracing::{info, warn};
 
 use self::{
     ecs::LIST_EVERY,
+    interruptions::Interruptions,
     upstreams::{address, resolve},
 };
 use super::{
@@ -107,6 +109,7 @@ pub(crate) struct Fleet {
     starts: Starts,
     /// Tasks that are to go: listed, and given nothing.
     retiring: Names,
+    interruptions: Interruptions,
 }
 
 /// One task and its probes.
@@ -156,6 +159,7 @@ impl Fleet {
             since: SystemTime::now(),
             starts: Starts::default(),
             retiring: Names::new(),
+            interruptions: Interruptions::default(),
         }
     }
 

@@ -21,7 +21,7 @@ use policies::policy::{Lambda, Policy};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::known::Fact;
+use self::known::{Fact, Reserved};
 pub(crate) use self::{
     known::{Known, SnapStart, State},
     read::{Answer, Ask},
@@ -39,6 +39,9 @@ const READ_SOON: Duration = Duration::from_secs(2);
 
 /// Time between two readings of which none is permitted.
 const ASK_AGAIN: Duration = Duration::from_mins(5);
+
+/// Readings that fail in a row before the function is called unreadable: one that is throttled is no news.
+const BROKEN_AFTER: u32 = 3;
 
 /// Calls that may be made at once, and each second after that: a third of what Lambda allows an account for all calls
 /// that are neither invocations nor GetFunction ("Lambda quotas": 15 a second), so that deployments have room.
@@ -81,8 +84,17 @@ pub(crate) struct FunctionState {
     pub(crate) concurrency: Option<u32>,
     /// Why something could not be read.
     pub(crate) error: Option<String>,
+    /// Why it could not be read several times in a row, though that is permitted.
+    pub(crate) broken: Option<String>,
     /// Where policy and function do not agree.
     pub(crate) warnings: Vec<String>,
+}
+
+impl FunctionState {
+    /// Tells whether it shares the concurrency that the account's functions do not reserve.
+    pub(crate) fn shares(&self) -> bool {
+        self.known.reserved == Reserved::Nothing
+    }
 }
 
 impl Functions {
@@ -232,6 +244,7 @@ impl Functions {
             real: followed.known.real(&followed.declared, self.unreserved),
             concurrency: followed.known.concurrency(self.unreserved),
             error: followed.error.clone(),
+            broken: followed.error.clone().filter(|_| BROKEN_AFTER <= followed.pace.failures()),
             warnings: followed.warnings.clone(),
         };
         let states = self.followed.iter().map(|(name, followed)| (name.clone(), state(followed)));

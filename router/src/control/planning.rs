@@ -125,7 +125,7 @@ impl Control {
         if let Some(look) = self.capacity.look(clock, &self.world) {
             // Nobody waits for who does not tell before the next step has ended.
             if let Some((late, _)) = self.looked.take() {
-                self.plan_for(late);
+                self.plan_for(late, clock);
             }
             self.gateways.tell(look.number(), look.asked.clone(), now);
             self.looked = Some((look, now));
@@ -136,12 +136,12 @@ impl Control {
         if (all || WAIT_FOR_OTHERS <= now.duration_since(*since))
             && let Some((look, _)) = self.looked.take()
         {
-            self.plan_for(look);
+            self.plan_for(look, clock);
         }
     }
 
     /// Plans for a step, from what all gateways that told were asked in it.
-    pub(super) fn plan_for(&mut self, mut look: Look) {
+    pub(super) fn plan_for(&mut self, mut look: Look, clock: SystemTime) {
         let group = self.gateways.group();
         if let Some((all, _)) = group.asked_so_far(look.number()) {
             look.asked = all.clone();
@@ -158,6 +158,7 @@ impl Control {
         self.capacity.plan(&look, &self.world, self.fleets.values(), group.live);
         self.shared.tell_plans(self.capacity.states());
         self.shared.stats().tell_spot(self.fleets.values().filter_map(spot).collect());
+        self.judge(Instant::now(), clock, true);
     }
 
     /// Starts what planners are to learn, beside the loop.

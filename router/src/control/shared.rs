@@ -25,6 +25,7 @@ use super::{
     functions::FunctionState,
     gateways::GatewaysState,
     lately::{Lately, Looks},
+    radar::RadarState,
 };
 use crate::{
     history::Health,
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     state: Mutex<PolicyState>,
     plans: Mutex<Arc<BTreeMap<Arc<str>, PlanState>>>,
     deeds: Mutex<Deeds>,
+    radar: Mutex<Arc<RadarState>>,
     looks: Mutex<Looks>,
     ledger: Mutex<Ledger>,
     freeze: Mutex<Freeze>,
@@ -101,6 +103,7 @@ impl Shared {
             state: Mutex::new(state),
             plans: Mutex::default(),
             deeds: Mutex::default(),
+            radar: Mutex::default(),
             looks: Mutex::default(),
             ledger: Mutex::new(Ledger::new(&first.policy, clock)),
             freeze: Mutex::default(),
@@ -174,6 +177,16 @@ impl Shared {
     /// Returns the books.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
+    }
+
+    /// Returns what the radar shows.
+    pub(crate) fn radar(&self) -> Arc<RadarState> {
+        lock(&self.radar).clone()
+    }
+
+    /// Notes what the radar shows.
+    pub(super) fn tell_radar(&self, radar: Arc<RadarState>) {
+        *lock(&self.radar) = radar;
     }
 
     /// Returns what was done of late.

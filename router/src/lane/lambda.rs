@@ -89,8 +89,12 @@ pub(crate) struct Function {
 #[derive(Debug, Default)]
 struct State {
     in_flight: AtomicU32,
-    /// Requests that began since the control loop looked last.
+    /// Requests that began.
     begun: AtomicU64,
+    /// Of these, those that the planner was told of.
+    taken: AtomicU64,
+    /// Calls that Lambda refused, for too many or too fast.
+    throttled: AtomicU64,
     /// Most in flight at once since then.
     most: AtomicU32,
     /// Calls that keep environments warm, beside `in_flight`.
@@ -132,7 +136,19 @@ impl Function {
     /// the control loop asks.
     pub(crate) fn take_asked(&self) -> (u64, u32) {
         let now = self.in_flight();
-        (self.state.begun.swap(0, Relaxed), self.state.most.swap(now, Relaxed).max(now))
+        let begun = self.began();
+        let new = begun.saturating_sub(self.state.taken.swap(begun, Relaxed));
+        (new, self.state.most.swap(now, Relaxed).max(now))
+    }
+
+    /// Returns how many requests began.
+    pub(crate) fn began(&self) -> u64 {
+        self.state.begun.load(Relaxed)
+    }
+
+    /// Returns how many calls Lambda refused, for too many or too fast.
+    pub(crate) fn throttled(&self) -> u64 {
+        self.state.throttled.load(Relaxed)
     }
 
     /// Takes places for `calls` that keep environments warm; `None` when they and what is in flight would pass the cap.
@@ -211,6 +227,9 @@ impl Function {
 
     /// Takes note of an error: of one that would meet the next call too, the lane is left alone for a while.
     fn failed(&self, error: LambdaError) {
+        if error.is_throttle() {
+            self.state.throttled.fetch_add(1, Relaxed);
+        }
         if !error.is_lasting() {
             // Whatever else it answers, a throttle too: the API is there, and so is the function.
             self.state.breaker.succeeded();

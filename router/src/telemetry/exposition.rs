@@ -7,6 +7,7 @@ mod money;
 mod objectives;
 mod page;
 mod process;
+pub(crate) mod radar;
 
 use std::{array, collections::BTreeMap, io, net::TcpListener, sync::Arc, time::UNIX_EPOCH};
 
@@ -31,6 +32,7 @@ use crate::{
         act::{Deeds, KINDS},
         capacity::PlanState,
         gateways::GatewaysState,
+        radar::RadarState,
     },
     lane::{container::TaskState, lambda::LambdaError},
     ledger::statement::Statement,
@@ -62,7 +64,9 @@ async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         Statement::of(ledger.total(), ledger.book())
     };
     let (planned, deeds, frozen) = (shared.plans(), shared.deeds(), shared.frozen().is_some());
-    let acting = Acting { planned: &planned, deeds: &deeds, statement: &statement, frozen };
+    let radar = shared.radar();
+    let acting =
+        Acting { planned: &planned, deeds: &deeds, radar: &radar, statement: &statement, frozen };
     let page = render(&world, shared.shards(), shared.stats(), &series, &state, acting);
     ([(CONTENT_TYPE, TEXT_FORMAT)], page)
 }
@@ -73,6 +77,8 @@ pub(crate) struct Acting<'a> {
     pub(crate) planned: &'a BTreeMap<Arc<str>, PlanState>,
     /// What was done of late.
     pub(crate) deeds: &'a Deeds,
+    /// What lies ahead.
+    pub(crate) radar: &'a RadarState,
     /// What was spent since the start.
     pub(crate) statement: &'a Statement,
     /// Nothing changes capacity.
@@ -86,7 +92,7 @@ pub(crate) fn render(
     control: &ControlStats,
     series: &Series,
     state: &PolicyState,
-    Acting { planned, deeds, statement, frozen }: Acting<'_>,
+    Acting { planned, deeds, radar, statement, frozen }: Acting<'_>,
 ) -> Vec<u8> {
     let mut page = Page::new(series.list().len());
     routes(&mut page, series.list());
@@ -96,6 +102,7 @@ pub(crate) fn render(
     lanes(&mut page, world);
     versions(&mut page, &control.functions());
     plans(&mut page, planned);
+    radar::add(&mut page, radar);
     money::money(&mut page, statement);
     page.one(&super::HISTORY_FAILURES, &[], control.history().failures as f64);
     actions(&mut page, world, deeds);

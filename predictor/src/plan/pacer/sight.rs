@@ -122,6 +122,19 @@ fn looks_at(shape: &Shape) -> ([u64; 2], u64) {
     ([nearest.max(1), nearest + 1], every)
 }
 
+impl Forecasts {
+    /// Returns how far the minute is ahead whose middle is in `in_us`; nothing while nothing is known. Steps are told by their
+    /// begin, from that of the last one learned.
+    fn ahead_s(&self, inputs: &Inputs<'_>, in_us: u64) -> Option<u64> {
+        let ended_s = self.ended_s?;
+        if STALE_S < (inputs.now_us / 1_000_000).abs_diff(ended_s) {
+            return None;
+        }
+        let at_s = inputs.now_us.saturating_add(in_us) / 1_000_000;
+        Some((at_s + STEP_S / 2).saturating_sub(ended_s).max(STEP_S))
+    }
+}
+
 /// How long ago something was asked.
 #[derive(Debug, Clone, Copy)]
 enum Past {
@@ -157,15 +170,14 @@ impl Sight for Forecasts {
     }
 
     fn demands(&self, inputs: &Inputs<'_>) -> Option<Demands> {
-        let ended_s = self.ended_s?;
-        if STALE_S < (inputs.now_us / 1_000_000).abs_diff(ended_s) {
-            return None;
-        }
-        // The minute in whose middle a task could serve. Steps are told by their begin, from that of the last one learned.
-        let serves_s = inputs.now_us.saturating_add(inputs.shape.start_us) / 1_000_000;
-        let ahead_s = (serves_s + STEP_S / 2).saturating_sub(ended_s).max(STEP_S);
-        let forecast = self.forecaster.forecast(ahead_s);
-        Some(demands(&forecast, inputs.mean_service_us / 1e6))
+        // The minute in whose middle a task could serve.
+        let ahead_s = self.ahead_s(inputs, inputs.shape.start_us)?;
+        Some(demands(&self.forecaster.forecast(ahead_s), inputs.mean_service_us / 1e6))
+    }
+
+    fn outlook(&self, inputs: &Inputs<'_>, in_s: u64) -> Option<Demands> {
+        let ahead_s = self.ahead_s(inputs, in_s.saturating_mul(1_000_000))?;
+        Some(demands(&self.forecaster.outlook(ahead_s), inputs.mean_service_us / 1e6))
     }
 
     fn planner(&self) -> &'static str {

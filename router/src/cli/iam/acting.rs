@@ -26,6 +26,8 @@ pub(super) struct Acting {
     schedules: Vec<String>,
     /// Who the schedules act as.
     scheduler_roles: Vec<String>,
+    /// Of some service that only observes it is read whether it could be acted on.
+    observes: bool,
     /// Versions and aliases with provisioned concurrency.
     pub(super) provisioned: Vec<String>,
     /// Versions and aliases that had some, perhaps: what Pacer set is taken away when the policy does not ask for it any more.
@@ -41,6 +43,7 @@ impl Acting {
             scalable_targets: all(),
             schedules: all(),
             scheduler_roles: all(),
+            observes: true,
             provisioned: all(),
             taken_back: Vec::new(),
         }
@@ -48,6 +51,8 @@ impl Acting {
 
     /// Adds what is set of the containers of `service`, where `arn` writes ARNs of its account.
     pub(super) fn add_tasks(&mut self, service: &Service, arn: impl Fn(&str, &str) -> String) {
+        let bounds = service.container.as_ref().and_then(|container| container.tasks.as_ref());
+        self.observes |= service.mode == Mode::Observe && bounds.is_some();
         let Some(container) = service.container.as_ref().filter(|_| service.mode == Mode::Act)
         else {
             return;
@@ -76,6 +81,7 @@ impl Acting {
             scheduler_roles,
             provisioned,
             taken_back,
+            ..
         } = self;
         for list in
             [services, tasks, scalable_targets, schedules, scheduler_roles, provisioned, taken_back]
@@ -92,11 +98,12 @@ impl Acting {
             statement["Condition"] = json!({ "StringEquals": condition });
             Some(statement)
         };
+        let everything = vec!["*".to_owned()];
         // AWS scopes it to nothing (Service Authorization Reference, Application Auto Scaling).
         let mut read = statement(
             "ReadScalableTargets",
             &["application-autoscaling:DescribeScalableTargets"],
-            &self.services,
+            if self.observes { &everything } else { &self.services },
         );
         if let Some(read) = &mut read {
             read["Resource"] = "*".into();

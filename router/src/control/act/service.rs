@@ -112,6 +112,11 @@ impl Acting {
         self.unfit.as_deref().or(self.trouble.as_deref())
     }
 
+    /// Returns how many tasks ECS is to have, as read or set last.
+    pub(super) fn asked(&self) -> Option<u32> {
+        self.told.as_ref().map(|(told, _)| told.desired)
+    }
+
     pub(super) fn target(&self) -> &Target {
         &self.target
     }
@@ -134,7 +139,7 @@ impl Acting {
             return Some(self.push(fallback, circumstances));
         }
         let Some((told, read)) = self.told.clone() else { return self.read(allowed, now) };
-        let by = match self.by(&told, limits) {
+        let by = match by(&self.target, &told, limits.max) {
             Ok(by) => {
                 if self.unfit.take().is_some() {
                     info!(service = %self.name, "it can be acted on");
@@ -234,22 +239,6 @@ impl Acting {
         self.taken.retain(|_, since| now.duration_since(*since) < TAKEN_FOR);
         self.protected.retain(|name, until| present.contains(name) && now < *until);
         self.present = present;
-    }
-
-    fn by(&self, told: &Told, limits: &TaskLimits) -> Result<By, String> {
-        let Target { cluster, service, .. } = &self.target;
-        match (self.target.by, told.bounds) {
-            (ScaleBy::DesiredCount, None) => Ok(By::DesiredCount { most: limits.max }),
-            (ScaleBy::AutoscalingFloor, Some((least, most))) => Ok(By::Floor { least, most }),
-            (ScaleBy::DesiredCount, Some((least, most))) => Err(format!(
-                "service `{service}` in cluster `{cluster}` is scaled by Application Auto Scaling ({least} to {most} tasks): \
-                 two would fight over its count; write `scale_by: autoscaling-floor`, or deregister its scalable target"
-            )),
-            (ScaleBy::AutoscalingFloor, None) => Err(format!(
-                "Application Auto Scaling has no scalable target for service `{service}` in cluster `{cluster}`: register \
-                 one, or write `scale_by: desired-count`"
-            )),
-        }
     }
 
     fn seen(&self, told: &Told, now: Instant) -> Seen {
@@ -392,6 +381,26 @@ impl Acting {
         at: SystemTime,
     ) -> Deed {
         Deed { at, service: self.name.clone(), kind, what, why: self.why.clone(), error }
+    }
+}
+
+/// Tells how the count of a service is set, of up to `most` tasks.
+///
+/// # Errors
+/// When somebody else sets it, or nobody can: why, and what to do.
+pub(super) fn by(target: &Target, told: &Told, most: u32) -> Result<By, String> {
+    let Target { cluster, service, .. } = target;
+    match (target.by, told.bounds) {
+        (ScaleBy::DesiredCount, None) => Ok(By::DesiredCount { most }),
+        (ScaleBy::AutoscalingFloor, Some((least, most))) => Ok(By::Floor { least, most }),
+        (ScaleBy::DesiredCount, Some((least, most))) => Err(format!(
+            "service `{service}` in cluster `{cluster}` is scaled by Application Auto Scaling ({least} to {most} tasks): \
+             two would fight over its count; write `scale_by: autoscaling-floor`, or deregister its scalable target"
+        )),
+        (ScaleBy::AutoscalingFloor, None) => Err(format!(
+            "Application Auto Scaling has no scalable target for service `{service}` in cluster `{cluster}`: register \
+             one, or write `scale_by: desired-count`"
+        )),
     }
 }
 

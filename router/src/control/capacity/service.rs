@@ -11,6 +11,7 @@ use predictor::{
         Event, Forecasts, History, Inputs, OnLambda, Pacer, Plan, Planner, Second, Shape, Why, utc,
         words,
     },
+    radar::Ahead,
 };
 
 use super::{
@@ -63,6 +64,7 @@ pub(super) struct Planned {
     recalled: bool,
     /// Steps that it has seen itself.
     looks: u32,
+    outlook: Vec<Ahead>,
 }
 
 /// What is planned for a service, to be shown.
@@ -92,6 +94,10 @@ pub(crate) struct PlanState {
     pub(crate) routes: Arc<Routes>,
     /// How much faster than real the plans' time passes.
     pub(crate) scale: f64,
+    /// What may be asked for within the hour, in order of time: the first is now.
+    pub(crate) outlook: Vec<Ahead>,
+    /// It knows what was asked before this gateway started.
+    pub(crate) recalled: bool,
 }
 
 impl PlanState {
@@ -115,6 +121,7 @@ impl Planned {
             learning: false,
             recalled: false,
             looks: 0,
+            outlook: Vec::new(),
         }
     }
 
@@ -193,6 +200,7 @@ impl Planned {
         let inputs =
             inputs(now_us, &self.history, (step.asked as f64, mean_us), &self.shape, tasks);
         self.plan = self.planner.plan(&Inputs { lambda, ..inputs }, &self.plan);
+        self.outlook = self.planner.outlook(&inputs);
         self.looks = self.looks.saturating_add(1);
         self.made_us = now_us;
         if 0 < step.asked {
@@ -262,6 +270,8 @@ impl Planned {
             requests: self.planner.requests(self.mean_service_us),
             routes,
             scale: clock.scale(),
+            outlook: self.outlook.clone(),
+            recalled: self.recalled,
         }
     }
 }

@@ -214,13 +214,16 @@ impl Clusters {
                 return;
             }
         };
-        let mut gone = BTreeSet::new();
+        let (mut gone, mut interrupted) = (BTreeSet::new(), BTreeSet::new());
         for event in events {
             let of = |(name, _): &(&Arc<str>, &mut Cluster)| event.is_of_cluster(name);
             for (name, cluster) in self.followed.iter_mut().filter(of) {
                 let followed = |service: &Arc<str>| event.is_of_service(service);
                 if !cluster.services.iter().any(followed) {
                     continue;
+                }
+                if event.interrupted {
+                    interrupted.insert((name.clone(), event.task.clone()));
                 }
                 if event.stops {
                     gone.insert((name.clone(), event.task.clone()));
@@ -233,6 +236,7 @@ impl Clusters {
         for fleet in fleets {
             let Discovery::Ecs { cluster, .. } = fleet.discovery() else { continue };
             let cluster = cluster.clone();
+            fleet.take_back(|task| interrupted.contains(&(cluster.clone(), task.clone())), now);
             fleet.stop(|task| gone.contains(&(cluster.clone(), task.clone())));
         }
     }

@@ -166,6 +166,11 @@ impl LambdaError {
         Self::name_at(self.index())
     }
 
+    /// Tells whether it refuses a call for too many or too fast.
+    pub(super) fn is_throttle(self) -> bool {
+        self.class() == Class::Throttled
+    }
+
     /// Tells whether the next call would fail as well: the lane is better left alone.
     pub(super) fn is_lasting(self) -> bool {
         matches!(self.class(), Class::Misconfigured | Class::NotReady)

@@ -4,8 +4,14 @@ use policies::{cost::PicoUsd, decide::Lane};
 use predictor::outcome::{End, Outcome, Spill};
 
 use super::*;
+use predictor::radar::{Action, Kind as RadarKind, Level, Ready, Warning};
+
 use crate::{
-    control::{act::Deed, capacity::Clock},
+    control::{
+        act::Deed,
+        capacity::Clock,
+        radar::{BudgetState, ServiceState},
+    },
     fixture,
     ledger::{Ledger, View, statement::ServiceCost},
 };
@@ -79,6 +85,8 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
         requests: None,
         routes: std::sync::Arc::default(),
         scale: 1.0,
+        outlook: Vec::new(),
+        recalled: false,
     };
     let plans = [("film".into(), plan)].into();
     let mut deeds = Deeds::default();
@@ -97,8 +105,40 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
     ledger.look(&view, UNIX_EPOCH);
     ledger.look(&view, UNIX_EPOCH + Duration::from_mins(1));
     let statement = Statement::of(ledger.total(), ledger.book());
-    let acting = Acting { planned: &plans, deeds: &deeds, statement: &statement, frozen: false };
+    let acting = Acting {
+        planned: &plans,
+        deeds: &deeds,
+        radar: &radar(),
+        statement: &statement,
+        frozen: false,
+    };
     render(world, shards, &ControlStats::default(), &series, &state, acting)
+}
+
+fn radar() -> RadarState {
+    let warning = |kind, seconds| Warning {
+        kind,
+        level: Level::Soon,
+        seconds,
+        says: String::new(),
+        evidence: Vec::new(),
+        action: Action::None(String::new()),
+    };
+    let state = ServiceState {
+        warnings: vec![
+            warning(RadarKind::Capacity, 240.0),
+            warning(RadarKind::Discovery, 3_600.0),
+            warning(RadarKind::Discovery, 600.0),
+        ],
+        budget: Some(BudgetState {
+            left: 0.87,
+            burn: [0.1, 0.2, 0.3, 0.4],
+            window_s: 86_400,
+            seen_s: 60,
+        }),
+        ready: Some(Ready { ready: true, says: String::new() }),
+    };
+    RadarState { at: None, services: [("film".into(), Arc::new(state))].into() }
 }
 
 #[test]
@@ -143,6 +183,11 @@ fn the_page_adds_up_all_workers() {
     check("pacer_actions_total{service=\"film\",kind=\"scale-out\",result=\"done\"}", 1.0);
     check("pacer_tasks{service=\"film\",state=\"ready\"}", 1.0);
     check("pacer_slots{service=\"film\"}", 4.0);
+    check("pacer_radar_seconds{service=\"film\",warning=\"capacity\"}", 240.0);
+    check("pacer_radar_seconds{service=\"film\",warning=\"discovery\"}", 600.0);
+    check("pacer_error_budget_left_ratio{service=\"film\"}", 0.87);
+    check("pacer_error_budget_burn_ratio{service=\"film\",window=\"6h\"}", 0.4);
+    check("pacer_ready_to_act{service=\"film\"}", 1.0);
     check("pacer_lambda_up{service=\"film\"}", 1.0);
     check("pacer_discovery_errors_total{service=\"report\"}", 0.0);
     check(&format!("pacer_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1.0);

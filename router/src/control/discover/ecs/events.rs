@@ -17,6 +17,8 @@ pub(crate) struct Event {
     pub(super) task: Arc<str>,
     /// It is no longer meant to run: scaled in, replaced, interrupted, or dead. It never comes back.
     pub(super) stops: bool,
+    /// It stops because Spot takes it back.
+    pub(super) interrupted: bool,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +37,7 @@ struct Detail {
     group: Option<String>,
     desired_status: String,
     last_status: String,
+    stop_code: Option<String>,
 }
 
 impl Event {
@@ -49,6 +52,7 @@ impl Event {
             service: detail.group?.strip_prefix("service:")?.to_owned(),
             task: short(&detail.task_arn).into(),
             stops: detail.desired_status == "STOPPED" || detail.last_status == "STOPPED",
+            interrupted: detail.stop_code.as_deref() == Some("SpotInterruption"),
             cluster_arn: detail.cluster_arn,
         })
     }
@@ -56,7 +60,7 @@ impl Event {
     #[cfg(test)]
     pub(super) fn of_test(service: &str, task: &str, stops: bool) -> Self {
         let cluster_arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".into();
-        Self { cluster_arn, service: service.into(), task: task.into(), stops }
+        Self { cluster_arn, service: service.into(), task: task.into(), stops, interrupted: false }
     }
 
     /// Tells whether it is of the cluster that a policy calls `cluster`, by name or ARN.
@@ -106,7 +110,7 @@ mod tests {
     #[test]
     fn a_spot_notice_stops_a_task_that_still_runs() {
         let notice = event(|_| {}).unwrap();
-        assert!(notice.stops && &*notice.task == "0a1b");
+        assert!(notice.stops && notice.interrupted && &*notice.task == "0a1b");
         assert!(notice.is_of_cluster("prod") && notice.is_of_service("web"));
         assert!(notice.is_of_cluster("arn:aws:ecs:eu-west-1:123456789012:cluster/prod"));
         assert!(notice.is_of_service("arn:aws:ecs:eu-west-1:123456789012:service/prod/web"));
