@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True    # nothing is left behind in the tree
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "source"))
 
-BOARDS = ["daily", "service", "lanes", "forecast", "cost", "gateway"]
+BOARDS = ["daily", "service", "lanes", "forecast", "cost", "radar", "gateway"]
 
 
 def rendered():

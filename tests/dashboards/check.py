@@ -87,6 +87,8 @@ def label_values():
         "pacer_lambda_state.state": names("router/src/control/functions/known.rs", "impl State {"),
         "pacer_actions_total.kind": listed("router/src/control/act/deeds.rs", "KINDS"),
         "objective": {"latency", "success"},
+        "warning": names("predictor/src/radar.rs", "impl Kind {"),
+        "window": listed("router/src/telemetry/exposition/radar.rs", "WINDOWS"),
         "as": names("router/src/ledger/row.rs", "impl Instead {"),
         "alertstate": {"pending", "firing"},
     }

@@ -1,6 +1,6 @@
 """Daily: what somebody who runs Pacer looks at with the first coffee. One screen, the last day."""
 
-from grafana import GREEN, ORANGE, RED, Board, column, lines, stat, states, table, words
+from grafana import GREEN, ORANGE, RED, Board, column, gauges, lines, stat, states, table, words
 from queries import INSTANCE, JOB, NOTES, SERVICE, SERVICES, firing, grown, of, or_none, saved, share, slow, spilled, total
 
 OPEN_SERVICE = "/d/pacer-service?var-service=${__data.fields.service}&var-route=${__data.fields.route}&${datasource:queryparam}&${__url_time_range}"
@@ -77,15 +77,20 @@ def board():
                   (f"max by (service) ({of('pacer_lambda_in_flight', SERVICE)} / {of('pacer_lambda_concurrency_limit', SERVICE)})",
                    "{{service}}"), high=1, shown="dashed", limits=[(GREEN, None), (ORANGE, 0.7), (RED, 0.9)])),
     )
-    it.row("What changed")
+    it.row("What is promised, and what changed")
     it.line(
         8,
-        (12, lines("Changes of capacity", "What Pacer did to tasks and environments. failed: the call was refused; docs/runbooks/PacerActionsFailing.md.", "none",
+        (4, gauges("Error budget left", "Of what the objectives allow to be missed in their window, the share that is left. At 0 the promise is broken.", "percentunit",
+                   (f"min by (service) ({of('pacer_error_budget_left_ratio', SERVICE)})", "{{service}}"), limits=[(RED, None), (ORANGE, 0.2), (GREEN, 0.5)])),
+        (4, states("Ready to act", "Services in `observe` whose plans have been steady and right for long enough that Pacer could be let act (`mode: act`, docs/acting.md). "
+                   "`pacer status` says what the others lack.", (or_none(f"min by (service) ({of('pacer_ready_to_act', SERVICE)})", "service"), "{{service}}"),
+                   mappings=words(v0=("not yet", "blue"), v1=("ready", GREEN)))),
+        (8, lines("Changes of capacity", "What Pacer did to tasks and environments. failed: the call was refused; docs/runbooks/PacerActionsFailing.md.", "none",
                    (f"sum by (service, kind, result) (increase({of('pacer_actions_total', SERVICE)}[$__rate_interval])) > 0", "{{service}} {{kind}} {{result}}"),
                    bars=True, stack=True, interval="1m", calcs=("sum",))),
-        (8, states("Policy in force", "Which policy each gateway follows: the first digits of its hash, as `pacer status` and the log tell them. Two at once for long: "
+        (5, states("Policy in force", "Which policy each gateway follows: the first digits of its hash, as `pacer status` and the log tell them. Two at once for long: "
                    "not every gateway has the new one.", (f"max by (hash) ({of('pacer_policy_info')})", "{{hash}}"), mappings=words(v1=("in force", GREEN)))),
-        (4, stat("Version", "What each gateway runs.", "none", (f"max by (version, instance) ({of('pacer_build_info')})", "{{version}} {{instance}}"),
+        (3, stat("Version", "What each gateway runs.", "none", (f"max by (version, instance) ({of('pacer_build_info')})", "{{version}} {{instance}}"),
                  text="name", spark=False)),
     )
     return it
