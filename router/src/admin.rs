@@ -1,9 +1,11 @@
 //! The admin API: what runs, where requests go and why; and the brake that stops all scaling. Else it only reads.
 //!
 //! JSON for programs that a person can read too; errors are problem documents (RFC 9457). It is served on loopback unless
-//! the policy says otherwise, by the control runtime, and sees snapshots only.
+//! the policy says otherwise, by the control runtime, and sees snapshots only. Browsers get a page that shows it live.
 
 mod access;
+mod live;
+mod page;
 pub(crate) mod tls;
 mod views;
 
@@ -25,8 +27,8 @@ use serde::Deserialize;
 use serde_json::{Value, from_slice, json};
 use tokio_rustls::TlsAcceptor;
 
-use self::access::Caller;
 pub(crate) use self::views::{BeliefView, FREE, duration, lanes};
+use self::{access::Caller, live::Live};
 use crate::{
     control::{Shared, audit::Entry, freeze::Order},
     ledger::csv,
@@ -43,7 +45,7 @@ const LEDGER_DAYS: usize = 7;
 
 /// What `GET /` answers.
 const INDEX: &str = "\
-pacer admin API; everything here only reads, but for the last two
+pacer admin API; a browser is shown a page instead of this list. Everything here only reads, but for the last two
 
 /status            policy and its reloads, uptime, discovery, credentials
 /services          lanes, tasks, slots, queues, the last minute
@@ -53,6 +55,7 @@ pacer admin API; everything here only reads, but for the last two
 /policy            the policy in force
 /ledger?days=7     what was used and what it cost, by day, service and route; and what it would have cost otherwise
 /ledger.csv        the same as a table, a line for each part; ?from=2026-11-01&until=2026-11-30
+/live              how it all is, once a second: server-sent events, each a line of JSON
 /audit?limit=50    who changed what: policies, modes, capacity, the brake; newest first
 /freeze            POST {\"reason\": \"...\"}: nothing changes capacity any more, at once, by no gateway of the group
 /thaw              POST {\"reason\": \"...\"}: plans are acted on again
@@ -69,18 +72,25 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    match tls {
-        None => axum::serve(listener, router(state)).await,
-        Some(tls) => {
-            let service = router(state).into_make_service_with_connect_info::<tls::Peer>();
-            axum::serve(tls::Listener::new(listener, tls), service).await
+    let live = Live::new(state.clone());
+    let router = router(state, live.clone());
+    let serving = async {
+        match tls {
+            None => axum::serve(listener, router).await,
+            Some(tls) => {
+                let service = router.into_make_service_with_connect_info::<tls::Peer>();
+                axum::serve(tls::Listener::new(listener, tls), service).await
+            }
         }
+    };
+    tokio::select! {
+        served = serving => served,
+        () = live.run() => Ok(()),
     }
 }
 
-fn router(state: AdminState) -> Router {
+fn router(state: AdminState, live: Arc<Live>) -> Router {
     Router::new()
-        .route("/", get(async || INDEX))
         .route(
             "/status",
             get(async |State(shared): State<AdminState>| pretty(&views::status(&shared))),
@@ -118,8 +128,12 @@ fn router(state: AdminState) -> Router {
         .method_not_allowed_fallback(async || {
             problem(StatusCode::METHOD_NOT_ALLOWED, "use GET, or POST for /freeze and /thaw")
         })
-        .layer(from_fn_with_state(state.clone(), access::check))
-        .with_state(state)
+        .with_state(state.clone())
+        .merge(live::router(live))
+        .layer(from_fn_with_state(state, access::check))
+        // The page itself tells nothing, and must come before it can ask for a token.
+        .route("/", get(async |headers: HeaderMap| page::index(&headers, INDEX)))
+        .merge(page::router())
 }
 
 /// Parameters of `/decisions`.

@@ -48,8 +48,9 @@ fn state() -> AdminState {
 }
 
 async fn check(method: Method, uri: &str) -> (StatusCode, String, Value) {
+    let state = state();
     let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
-    let response = router(state()).call(request).await.unwrap();
+    let response = router(state.clone(), Live::new(state)).call(request).await.unwrap();
     let status = response.status();
     let content_type = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();

@@ -35,7 +35,7 @@ use crate::{
     history::Health,
     lane::container::Tasks,
     telemetry::{access_log::rfc3339, exposition::state_name},
-    world::{SIZES, World},
+    world::{World, sizes},
 };
 
 /// Both lanes with room: shows what a route's requests are, not how busy it is just now.
@@ -108,7 +108,7 @@ pub(super) fn status(shared: &Shared) -> Value {
 }
 
 /// How the store is that keeps what was asked; nothing without one.
-fn history(health: &Health) -> Value {
+pub(super) fn history(health: &Health) -> Value {
     if health.place.is_empty() {
         return Value::Null;
     }
@@ -123,7 +123,7 @@ fn history(health: &Health) -> Value {
 }
 
 /// Something that was done to a service's capacity, or was tried.
-fn action(deed: &Deed) -> Value {
+pub(super) fn action(deed: &Deed) -> Value {
     json!({
         "at": rfc3339(deed.at),
         "ago_seconds": SystemTime::now().duration_since(deed.at).unwrap_or_default().as_secs(),
@@ -136,7 +136,7 @@ fn action(deed: &Deed) -> Value {
 }
 
 /// How it is with the other gateways of the policy.
-fn gateways(state: &GatewaysState) -> Value {
+pub(super) fn gateways(state: &GatewaysState) -> Value {
     let (now, clock) = (Instant::now(), SystemTime::now());
     let age = state.lease.age(now, clock);
     let others = state.others.iter();
@@ -168,6 +168,7 @@ pub(super) fn services(shared: &Shared) -> Value {
     let world = shared.world();
     let functions = shared.stats().functions();
     let plans = shared.plans();
+    let counted = shared.lately();
     let services = world.policy.services.iter().zip(&world.endpoints);
     let services = services.map(|(service, endpoints)| {
         let lambda =
@@ -190,7 +191,7 @@ pub(super) fn services(shared: &Shared) -> Value {
             "plan": plans.get(&service.name).map(plan),
             "not_acted_on": shared.stats().trouble(&service.name),
             "spot_proposed": shared.stats().spot(&service.name).as_ref().map(spot),
-            "lately": lately(&shared.lately(&service.name)),
+            "lately": lately(counted.get(&service.name).unwrap_or(&Lately::default())),
         })
     });
     services.collect()
@@ -286,26 +287,28 @@ fn container(tasks: &Tasks) -> Value {
 
 /// Returns the routes in the order in which they win.
 pub(super) fn routes(world: &World, plans: &BTreeMap<Arc<str>, PlanState>) -> Value {
-    let routes = world.policy.routes.iter().enumerate().map(|(index, route)| {
-        let id = RouteId(index as u16);
-        let service = world.policy.service(route.service);
-        let sizes = if route.auto.size_by.is_some() { SIZES as u8 } else { 1 };
-        let seen = |size: &u8| *size == 0 || 0 < world.beliefs.of(id, *size).seen;
-        let beliefs = (0..sizes)
-            .filter(seen)
-            .map(|size| belief(route, service, size, world.beliefs.of(id, size)));
-        json!({
-            "name": &*route.name,
-            "place": &*route.place,
-            "service": &*service.name,
-            "class": route.class.map_or("auto", Class::as_str),
-            "lanes": lanes(route, service),
-            "size_by": route.auto.size_by.as_ref().map(size_by),
-            "beliefs": beliefs.collect::<Vec<_>>(),
-            "forecast": plans.get(&service.name).and_then(|plan| route_forecast(plan, &route.name)),
-        })
-    });
-    routes.collect()
+    let routes = 0..world.policy.routes.len();
+    routes.map(|index| route(world, plans, RouteId(index as u16))).collect()
+}
+
+/// Returns what is known of a route.
+pub(super) fn route(world: &World, plans: &BTreeMap<Arc<str>, PlanState>, id: RouteId) -> Value {
+    let route = world.policy.route(id);
+    let service = world.policy.service(route.service);
+    let seen = |size: &u8| *size == 0 || 0 < world.beliefs.of(id, *size).seen;
+    let beliefs = (0..sizes(route) as u8)
+        .filter(seen)
+        .map(|size| belief(route, service, size, world.beliefs.of(id, size)));
+    json!({
+        "name": &*route.name,
+        "place": &*route.place,
+        "service": &*service.name,
+        "class": route.class.map_or("auto", Class::as_str),
+        "lanes": lanes(route, service),
+        "size_by": route.auto.size_by.as_ref().map(size_by),
+        "beliefs": beliefs.collect::<Vec<_>>(),
+        "forecast": plans.get(&service.name).and_then(|plan| route_forecast(plan, &route.name)),
+    })
 }
 
 /// What is forecast of a route's requests whose home is a container, for when a task asked for now could serve.
@@ -347,7 +350,7 @@ pub(super) fn decisions(shared: &Shared, limit: usize) -> Value {
     outcomes.collect()
 }
 
-fn decision(policy: &Policy, outcome: &Outcome) -> Value {
+pub(super) fn decision(policy: &Policy, outcome: &Outcome) -> Value {
     let route = outcome.route.map(|id| policy.route(id));
     let decision = outcome.decision.as_ref();
     let ruled_out = decision.into_iter().flat_map(|decision| decision.ruled_out.iter());
@@ -371,13 +374,13 @@ fn decision(policy: &Policy, outcome: &Outcome) -> Value {
     })
 }
 
-fn name_of(lambda: &Lambda) -> String {
+pub(super) fn name_of(lambda: &Lambda) -> String {
     let qualifier =
         lambda.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(":{qualifier}"));
     format!("{}{qualifier}", lambda.function)
 }
 
-fn mode(mode: Mode) -> &'static str {
+pub(super) fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Off => "off",
         Mode::Observe => "observe",
@@ -406,7 +409,7 @@ fn size_by(by: &SizeBy) -> Value {
     }
 }
 
-fn milliseconds(us: u32) -> f64 {
+pub(super) fn milliseconds(us: u32) -> f64 {
     f64::from(us) / 1000.0
 }
 

@@ -287,12 +287,14 @@ async fn refresh(
 
 /// The first lines: where everything is, and something to try.
 fn greeting(stage: &Stage, gateway: SocketAddr) -> Vec<String> {
-    let mut lines = vec![format!(
-        "pacer demo on http://{gateway}   try:  curl -i --head 'http://{gateway}/render?frames=60'"
-    )];
     let running = stage.gateway();
+    let page = running
+        .admin
+        .map_or_else(String::new, |address| format!("   look at http://{}", reachable(address)));
+    let mut lines = vec![format!(
+        "pacer demo on http://{gateway}{page}   try:  curl -i --head 'http://{gateway}/render?frames=60'"
+    )];
     let others = [
-        running.admin.map(|address| format!("admin http://{}", reachable(address))),
         running.metrics.map(|address| format!("metrics http://{}/metrics", reachable(address))),
         Some(format!("local cloud http://{}/_local/state", stage.cloud())),
     ];

@@ -32,6 +32,10 @@ pub(crate) struct Counted {
     pub(crate) requests: u64,
     /// Of these, answered with a status from 500.
     pub(crate) errors: u64,
+    /// Of these, ended by a server error, before or within the answer.
+    pub(crate) failed: u64,
+    /// Of these, slower than the objective of their route.
+    pub(crate) late: u64,
     /// By latency as clients saw it.
     buckets: [u64; LATENCY_BOUNDS_US.len() + 1],
 }
@@ -58,12 +62,15 @@ impl Looks {
         self.0.push_back((now, count(series)));
     }
 
-    /// Returns what `service` has counted since the oldest look.
-    pub(super) fn lately(&self, service: &str, series: &Series, now: Instant) -> Lately {
-        let Some((since, before)) = self.0.front() else { return Lately::default() };
-        let counted = count(series).remove(service).unwrap_or_default();
+    /// Returns what each service has counted since the oldest look.
+    pub(super) fn lately(&self, series: &Series, now: Instant) -> BTreeMap<Arc<str>, Lately> {
+        let Some((since, before)) = self.0.front() else { return BTreeMap::new() };
         let over = now.duration_since(*since);
-        Lately { over, counted: counted.since(before.get(service)) }
+        let lately = |(service, counted): (Arc<str>, Counted)| {
+            let counted = counted.since(before.get(&service));
+            (service, Lately { over, counted })
+        };
+        count(series).into_iter().map(lately).collect()
     }
 }
 
@@ -82,6 +89,8 @@ impl Counted {
     fn add(&mut self, lane: &RouteLane) {
         self.requests += lane.status.iter().map(Counter::get).sum::<u64>();
         self.errors += lane.status[5].get();
+        self.failed += lane.failed.get();
+        self.late += lane.late.get();
         let counters = self.buckets.iter_mut().zip(&lane.latency.buckets);
         counters.for_each(|(sum, bucket)| *sum += bucket.get());
     }
@@ -90,6 +99,8 @@ impl Counted {
         if let Some(before) = before {
             self.requests = self.requests.saturating_sub(before.requests);
             self.errors = self.errors.saturating_sub(before.errors);
+            self.failed = self.failed.saturating_sub(before.failed);
+            self.late = self.late.saturating_sub(before.late);
             let counters = self.buckets.iter_mut().zip(before.buckets);
             counters.for_each(|(now, then)| *now = now.saturating_sub(then));
         }
@@ -118,6 +129,10 @@ mod tests {
     use super::*;
     use crate::{fixture, telemetry::series::Series};
 
+    fn of(looks: &Looks, service: &str, series: &Series, now: Instant) -> Lately {
+        looks.lately(series, now).remove(service).unwrap_or_default()
+    }
+
     #[test]
     fn the_window_is_a_minute_and_older_requests_are_forgotten() {
         let world = fixture::world(&fixture::policy(fixture::POLICY));
@@ -133,7 +148,7 @@ mod tests {
         looks.look(&series, start);
         (0..99).for_each(|_| count(200, 1_000));
         count(503, 90_000);
-        let lately = looks.lately("film", &series, start + Duration::from_secs(5));
+        let lately = of(&looks, "film", &series, start + Duration::from_secs(5));
         assert_eq!((lately.counted.requests, lately.counted.errors), (100, 1));
         assert_eq!(
             lately.counted.quantile_at_most_us(0.99),
@@ -141,11 +156,12 @@ mod tests {
             "1 ms and 2 ms of overhead"
         );
         assert_eq!(lately.counted.quantile_at_most_us(1.0), Some(100_000));
-        assert_eq!(looks.lately("report", &series, start).counted, Counted::default());
+        assert_eq!((lately.counted.failed, lately.counted.late), (1, 0), "no objective");
+        assert_eq!(of(&looks, "report", &series, start).counted, Counted::default());
         for seconds in (1..=70).map(|seconds| start + Duration::from_secs(seconds)) {
             looks.look(&series, seconds);
         }
-        let lately = looks.lately("film", &series, start + Duration::from_secs(70));
+        let lately = of(&looks, "film", &series, start + Duration::from_secs(70));
         assert_eq!((lately.over.as_secs(), lately.counted.requests), (60, 0));
     }
 }

@@ -159,9 +159,9 @@ impl Shared {
         policies.iter().find(|(number, _)| *number == generation).map(|(_, policy)| policy.clone())
     }
 
-    /// Returns what became of a service's requests in the last minute.
-    pub(crate) fn lately(&self, service: &str) -> Lately {
-        lock(&self.looks).lately(service, &self.series(), Instant::now())
+    /// Returns what became of each service's requests in the last minute.
+    pub(crate) fn lately(&self) -> BTreeMap<Arc<str>, Lately> {
+        lock(&self.looks).lately(&self.series(), Instant::now())
     }
 
     /// Looks at the counters when that is due, for [`Shared::lately`].

@@ -86,6 +86,8 @@ pub(crate) struct PlanState {
     pub(crate) break_even: f64,
     /// How far ahead it looks: what 95 of 100 starts do not exceed, in the plans' time.
     pub(crate) start: Duration,
+    /// When that will be, in real time.
+    pub(crate) due: SystemTime,
     /// Slots that are expected to be busy then, and those that nine chances in ten do not exceed.
     pub(crate) expected: (f64, f64),
     /// Requests that are expected in the minute that is planned for; `None` while nothing is forecast.
@@ -266,6 +268,7 @@ impl Planned {
             demand: self.history.last(),
             break_even: self.shape.break_even,
             start: Duration::from_micros(self.shape.start_us),
+            due: clock.real_time_of(Duration::from_micros(self.made_us + self.shape.start_us)),
             expected: basis.map_or((0.0, 0.0), |basis| (basis.expected, basis.p90)),
             requests: self.planner.requests(self.mean_service_us),
             routes,

@@ -81,6 +81,7 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
         demand: 23.5,
         break_even: 0.119,
         start: Duration::from_secs(80),
+        due: UNIX_EPOCH + Duration::from_secs(80),
         expected: (20.0, 31.5),
         requests: None,
         routes: std::sync::Arc::default(),
