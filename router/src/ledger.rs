@@ -98,7 +98,7 @@ impl Ledger {
             changed: BTreeSet::new(),
             total: Day::new(),
             counted: Counted::default(),
-            held: Held::default(),
+            held: Held::new(clock.scale()),
             alternatives: Alternatives::new(clock),
             looked: None,
         }

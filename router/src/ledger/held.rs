@@ -55,11 +55,18 @@ struct Account {
 pub(super) struct Held {
     /// By service and task.
     tasks: BTreeMap<(Arc<str>, Arc<str>), Account>,
+    /// How many times faster than real the cloud's lags pass: then a minute at least is most of any bill, and left out.
+    scale: f64,
     /// Polls that were not looked at yet.
     heard: Vec<(Arc<str>, Vec<Life>)>,
 }
 
 impl Held {
+    /// Nothing is held yet; the cloud's lags pass `scale` times as fast as real.
+    pub(super) fn new(scale: f64) -> Self {
+        Self { scale, ..Self::default() }
+    }
+
     /// Takes in what ECS says of a service's tasks.
     pub(super) fn tasks(&mut self, service: &Arc<str>, lives: Vec<Life>) {
         self.heard.push((service.clone(), lives));
@@ -97,9 +104,10 @@ impl Held {
             .filter_map(|service| Some((&*service.name, service.container.as_ref()?)));
         let assumed: BTreeMap<&str, TaskSize> =
             containers.map(|(name, container)| (name, size_of(container))).collect();
+        let least = if 1.0 < self.scale { Duration::ZERO } else { LEAST };
         self.tasks.retain(|(service, _), account| {
             let Some(assumed) = assumed.get(&**service) else { return false };
-            let ms = account.due();
+            let ms = account.due(least);
             if ms != 0 && view.leads {
                 let mut row = Row::default();
                 row.hold(account.size(*assumed), account.life.spot, ms);
@@ -117,12 +125,12 @@ impl Held {
 
 impl Account {
     /// Returns the milliseconds that are to be booked.
-    fn due(&self) -> u64 {
+    fn due(&self, least: Duration) -> u64 {
         let Some(from) = self.life.from else { return 0 };
         let until = self.life.until.unwrap_or(self.heard);
         let mut paid = until.duration_since(from).unwrap_or_default();
         if self.life.until.is_some() {
-            paid = paid.max(LEAST);
+            paid = paid.max(least);
         }
         milliseconds(paid).saturating_sub(self.booked_ms)
     }

@@ -109,7 +109,10 @@ impl Alternatives {
             for (instead, running, told) in &mut alternative.running {
                 running.step(end_us, asked);
                 // Sums, not differences, are rounded: none adds up errors.
-                let used = real(Row::of(&running.usage(), lambda.arch, container.arch), scale);
+                let used = Row::of(&running.usage(), lambda.arch, container.arch);
+                let served = running.served();
+                let (requests, failed, late) = (served.asked, served.failed, served.late);
+                let used = Row { requests, failed, late, ..real(used, scale) };
                 let row = used.since(told);
                 *told = used;
                 if view.leads {
@@ -142,7 +145,8 @@ impl Alternative {
             route: route.clone(),
             belief: believed(&time),
             service_time: time.clone(),
-            objective_us: objective_us(route.objective),
+            // In the time of the plans, as all that it is compared with.
+            objective_us: (objective_us(route.objective) as f64 * scale) as u64,
         };
         let assumptions = Assumptions::default();
         let assumed = assumptions.of(&service.name);

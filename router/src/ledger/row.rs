@@ -117,6 +117,10 @@ pub(crate) struct Row {
     pub(crate) spot_cpu_unit_ms: u64,
     /// MiB times milliseconds of tasks on Spot.
     pub(crate) spot_mib_ms: u64,
+    /// Requests that failed, and that waited for longer than their objective: of what would have been alone.
+    pub(crate) failed: u64,
+    /// See `failed`.
+    pub(crate) late: u64,
 }
 
 impl Row {
@@ -207,6 +211,8 @@ impl Row {
             self.mib_ms,
             self.spot_cpu_unit_ms,
             self.spot_mib_ms,
+            self.failed,
+            self.late,
         ]
     }
 
@@ -231,6 +237,8 @@ impl Row {
             mib_ms: at(13),
             spot_cpu_unit_ms: at(14),
             spot_mib_ms: at(15),
+            failed: at(16),
+            late: at(17),
         }
     }
 
@@ -260,4 +268,4 @@ impl AddAssign<&Self> for Row {
 }
 
 /// How many numbers a row has.
-pub(crate) const NUMBERS: usize = 16;
+pub(crate) const NUMBERS: usize = 18;

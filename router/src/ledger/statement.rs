@@ -10,8 +10,8 @@ use policies::{
 use super::{Day, Instead, Part, Row};
 
 /// How savings are known, in a sentence for everybody who reads the number.
-pub(crate) const METHOD: &str = "list prices, no free tier; saved is against the cheaper of all-lambda and target-tracking \
-for the same requests, simulated by the model of `pacer replay` beside the traffic";
+pub(crate) const METHOD: &str = "list prices, no free tier; saved is against the cheaper of all-lambda and target-tracking that \
+would have served the same requests well (at most 0.1 % failed, 1 % late), simulated by the model of `pacer replay` beside the traffic";
 
 /// What one service cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct ServiceCost {
     /// By route and lane: invocations there, or what of the tasks was used.
     pub(crate) routes: BTreeMap<(Arc<str>, Lane), PicoUsd>,
     /// What the same requests would have cost otherwise; empty where there is no otherwise.
-    pub(crate) instead: BTreeMap<Instead, PicoUsd>,
+    pub(crate) instead: BTreeMap<Instead, Otherwise>,
     /// Memory times time that Lambda billed, and the part of it that was estimated.
     pub(crate) billed_mb_ms: (u64, u64),
     /// Microseconds of tasks that were held, and that were used.
@@ -44,11 +44,15 @@ impl ServiceCost {
         self.lambda + self.container
     }
 
-    /// Returns the cheapest way that needs no gateway, and what it would have cost.
+    /// Returns the cheapest way that needs no gateway and would have served well, and what it would have cost; when none would
+    /// have, that of Lambda, which is never full before the account is.
     pub(crate) fn cheapest_other(&self) -> Option<(Instead, PicoUsd)> {
         let plain = [Instead::AllLambda, Instead::TargetTracking];
         let others = plain.into_iter().filter_map(|way| Some((way, *self.instead.get(&way)?)));
-        others.min_by_key(|(_, cost)| *cost)
+        let good =
+            others.filter(|(_, other)| other.serves_well()).map(|(way, other)| (way, other.cost));
+        let all_lambda = || Some((Instead::AllLambda, self.instead.get(&Instead::AllLambda)?.cost));
+        good.min_by_key(|(_, cost)| *cost).or_else(all_lambda)
     }
 
     /// Returns what was saved, in dollars, before the gateway's own cost; less than nothing where it cost more.
@@ -61,6 +65,27 @@ impl ServiceCost {
     pub(crate) fn utilisation(&self) -> Option<f64> {
         let (held, used) = self.task_us;
         (0 < held).then(|| (used as f64 / held as f64).min(1.0))
+    }
+}
+
+/// The same requests, run otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Otherwise {
+    /// What that would have cost.
+    pub(crate) cost: PicoUsd,
+    /// Requests that there were.
+    pub(crate) asked: u64,
+    /// Those of them that would have failed.
+    pub(crate) failed: u64,
+    /// Those that would have waited for longer than their objective.
+    pub(crate) late: u64,
+}
+
+impl Otherwise {
+    /// Tells whether it would have been an alternative: who leaves requests unserved is cheap.
+    pub(crate) fn serves_well(&self) -> bool {
+        let share = |part: u64, most: f64| part as f64 <= most * self.asked as f64;
+        share(self.failed, 0.001) && share(self.failed + self.late, 0.01)
     }
 }
 
@@ -113,7 +138,8 @@ impl ServiceCost {
         self.billed_mb_ms.1 += row.estimated_mb_ms;
         match part {
             Part::Instead(way) => {
-                *self.instead.entry(*way).or_default() = cost;
+                let Row { requests, failed, late, .. } = *row;
+                self.instead.insert(*way, Otherwise { cost, asked: requests, failed, late });
                 // Nobody pays it.
                 self.billed_mb_ms.0 -= billed;
                 return;

@@ -211,14 +211,14 @@ fn other_ways_to_run_the_load_are_reckoned_beside_it() {
     assert_eq!(ways, Instead::ALL);
     // 6,000 requests of 100 ms (and half a millisecond of rounding up) on 1,769 MB; the last step is not over yet.
     let gb_s = 0.100_5 * 1769.0 / 1024.0 * 0.000_013_333_4;
-    let all_lambda = film.instead[&Instead::AllLambda].as_usd();
+    let all_lambda = film.instead[&Instead::AllLambda].cost.as_usd();
     assert!((all_lambda / (6_000.0 * (gb_s + 2e-7)) - 1.0).abs() < 0.05, "{all_lambda}");
     // Two busy slots of four: a task all the time is the least, and no more than three.
-    let tracking = film.instead[&Instead::TargetTracking].as_usd();
+    let tracking = film.instead[&Instead::TargetTracking].cost.as_usd();
     let task = (0.032_38 + 2.0 * 0.003_56) * 300.0 / 3600.0;
     assert!((0.8 * task..3.0 * task).contains(&tracking), "{tracking} of {task}");
     let (way, cost) = film.cheapest_other().unwrap();
-    assert_eq!(cost, film.instead[&way]);
+    assert_eq!(cost, film.instead[&way].cost);
     let saved = cost.as_usd() - film.total().as_usd();
     assert!((film.saved_usd().unwrap() - saved).abs() < 1e-12);
     assert!(statement.saved_usd().unwrap() < saved, "the gateway's own cost is taken off");
@@ -314,4 +314,23 @@ fn what_was_kept_goes_on_after_a_restart_and_is_counted_once() {
     third.now = after.now;
     third.ledger.recall(again.iter().map(|(name, row)| (name, &**row)), true);
     assert_eq!(of(&third), (3, 25_000_000));
+}
+
+#[test]
+fn who_leaves_requests_unserved_is_no_alternative() {
+    let other = |usd: u128, failed: u64, late: u64| statement::Otherwise {
+        cost: PicoUsd(usd),
+        asked: 10_000,
+        failed,
+        late,
+    };
+    let cheapest = |lambda, tracking| {
+        let instead = [(Instead::AllLambda, lambda), (Instead::TargetTracking, tracking)].into();
+        statement::ServiceCost { instead, ..statement::ServiceCost::default() }.cheapest_other()
+    };
+    let (lambda, tracking) = (Instead::AllLambda, Instead::TargetTracking);
+    assert_eq!(cheapest(other(9, 0, 0), other(5, 10, 90)), Some((tracking, PicoUsd(5))));
+    assert_eq!(cheapest(other(9, 0, 0), other(5, 11, 0)), Some((lambda, PicoUsd(9))));
+    assert_eq!(cheapest(other(9, 0, 0), other(5, 0, 101)), Some((lambda, PicoUsd(9))));
+    assert_eq!(cheapest(other(9, 50, 0), other(5, 50, 0)), Some((lambda, PicoUsd(9))));
 }

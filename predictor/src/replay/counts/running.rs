@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use policies::cost::Usage;
 
-use super::{Counts, Flow};
+use super::{Counts, Flow, SCALE};
 use crate::{
     plan::Planner,
     replay::site::{Account, Planned, Site},
@@ -36,6 +36,17 @@ impl Asked {
             sprinters: self.sprinters.with(other.sprinters),
         }
     }
+}
+
+/// What became of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Served {
+    /// All that arrived.
+    pub asked: u64,
+    /// Got no good answer.
+    pub failed: u64,
+    /// Waited for a slot for longer than their objective lets them take in all.
+    pub late: u64,
 }
 
 /// A replay under way.
@@ -89,11 +100,19 @@ impl Running {
         usage
     }
 
-    /// Returns how many requests found a cold environment, or failed, in whole ones.
-    pub fn cold_and_failed(&self) -> (u64, u64) {
-        let sums = &self.counts.sums;
-        let failed = sums.refused + sums.timed_out + sums.throttled;
-        (sums.cold.round() as u64, failed.round() as u64)
+    /// Returns what became of what was asked: all of it, what failed, and what waited for a slot for longer than its objective,
+    /// all in whole requests.
+    pub fn served(&self) -> Served {
+        let counts = &self.counts;
+        let sums = &counts.sums;
+        let goal_us = counts.site.streams.first().map_or(u64::MAX, |stream| stream.objective_us);
+        let beyond = |((from, _), _): &((f64, f64), u64)| goal_us as f64 <= *from;
+        let late: u64 = counts.waits.buckets().filter(beyond).map(|(_, requests)| requests).sum();
+        Served {
+            asked: sums.arrived.round() as u64,
+            failed: (sums.refused + sums.timed_out + sums.throttled).round() as u64,
+            late: (late as f64 / SCALE).round() as u64,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ledger::{
     Ledger, csv,
-    statement::{METHOD, ServiceCost, Statement},
+    statement::{METHOD, Otherwise, ServiceCost, Statement},
 };
 
 /// Returns the last `days` days of the books, today first.
@@ -37,8 +37,17 @@ fn statement(statement: &Statement) -> Value {
 fn service(name: &str, cost: &ServiceCost) -> Value {
     let items: Map<_, _> =
         cost.items.iter().map(|(item, amount)| (item.name().to_owned(), usd(*amount))).collect();
-    let instead: Map<_, _> =
-        cost.instead.iter().map(|(way, amount)| (way.as_str().to_owned(), usd(*amount))).collect();
+    let instead: Map<_, _> = cost
+        .instead
+        .iter()
+        .map(|(way, other)| (way.as_str().to_owned(), usd(other.cost)))
+        .collect();
+    let unserved = cost.instead.iter().filter(|(_, other)| !other.serves_well());
+    let unserved: Map<_, _> = unserved
+        .map(|(way, Otherwise { asked, failed, late, .. })| {
+            (way.as_str().to_owned(), json!({ "asked": asked, "failed": failed, "late": late }))
+        })
+        .collect();
     let routes: Vec<_> = cost
         .routes
         .iter()
@@ -60,6 +69,7 @@ fn service(name: &str, cost: &ServiceCost) -> Value {
         "items": items,
         "routes": routes,
         "instead": instead,
+        "instead_unserved": unserved,
         "saved": cost.saved_usd().map(|usd| json!({
             "usd": usd,
             "against": cost.cheapest_other().map(|(way, _)| way.as_str()),

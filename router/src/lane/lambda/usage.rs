@@ -20,7 +20,7 @@ use predictor::outcome::Usage;
 
 /// Calls of a second that ask for the end of their log: all of a function that is called seldom, whose bill is exact then;
 /// of one that is called often, so many that averages are good, and so few that their 4 KB do not count.
-const LOGS_PER_SECOND: u32 = 32;
+const LOGS_PER_SECOND: u32 = 128;
 
 /// Calls that the average goes over by which the adapter is short.
 const COMPARED_MAX: u32 = 255;
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn a_log_is_asked_for_now_and_then_and_teaches_the_estimates_between() {
         let meter = Meter::default();
-        let asks = |at: Duration| (0..100).filter(|_| meter.wants_log(at)).count();
-        assert_eq!([ms(0), ms(999), ms(1000), ms(5000)].map(asks), [32, 0, 32, 32]);
+        let asks = |at: Duration| (0..200).filter(|_| meter.wants_log(at)).count();
+        assert_eq!([ms(0), ms(999), ms(1000), ms(5000)].map(asks), [128, 0, 128, 128]);
         let none = headers(&[]);
         // Before any report: all of the time, and the memory that policy assumes.
         assert_eq!(meter.usage(&none, &none, ms(30), 1769), Usage::estimate(ms(30), 1769));

@@ -32,8 +32,8 @@ pub(super) fn money(page: &mut Page, statement: &Statement) {
     });
     page.family(&telemetry::COUNTERFACTUAL_COST, |family| {
         for (service, cost) in &statement.services {
-            for (way, amount) in &cost.instead {
-                family.add(&[service, way.as_str()], amount.as_usd());
+            for (way, other) in &cost.instead {
+                family.add(&[service, way.as_str()], other.cost.as_usd());
             }
         }
     });
