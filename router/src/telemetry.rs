@@ -165,6 +165,11 @@ metrics! {
         &["service", "as"],
         "Dollars that the same requests would have cost, simulated: all-lambda, target-tracking or last-value.",
     );
+    COUNTERFACTUAL_UNSERVED = gauge(
+        "pacer_counterfactual_unserved_ratio",
+        &["service", "as"],
+        "Share of the requests since the start that would have failed so, or waited for a slot beyond their objective, simulated.",
+    );
     OWN_COST = counter("pacer_own_cost_dollars_total", &[], "Dollars at list price that this gateway costs, taken for a task of a quarter vCPU.");
     COST_ESTIMATED = gauge(
         "pacer_cost_estimated_ratio",

@@ -43,12 +43,15 @@ def board():
     by = "service"
     it.line(
         9,
-        (14, table("Services", "Over the time shown. Saved is against target tracking, which is what most would run otherwise. Below 0 for long: leave that service alone.",
+        (14, table("Services", "Over the time shown. Saved is against target tracking, which is what most would run otherwise. Below 0 for long: leave that service alone, unless target "
+                   "tracking would leave requests unserved: those that would have failed, or waited for a slot beyond their objective, since the gateway started.",
                    column(grown(by, cost), "cost", "currencyUSD", decimals=4),
                    column(grown(by, otherwise("target-tracking")), "target tracking", "currencyUSD", decimals=4),
                    column(grown(by, otherwise("last-value")), "last value", "currencyUSD", decimals=4),
                    column(grown(by, otherwise("all-lambda")), "Lambda alone", "currencyUSD", decimals=4),
                    column(saved("target-tracking"), "saved", "currencyUSD", decimals=4, limits=[(RED, None), (GREEN, 0)]),
+                   column(f"max by (service) ({of('pacer_counterfactual_unserved_ratio', SERVICE, **{'as': 'target-tracking'})})",
+                          "it leaves unserved", "percentunit", decimals=1),
                    sort="cost")),
         (10, table("Routes", "Over the time shown, what was spent on each route by lane, and on a million of its requests. Idle tasks are nobody's.",
                    column(grown("route, lane", of("pacer_route_cost_dollars_total", ROUTE)), "cost", "currencyUSD", decimals=4),

@@ -37,6 +37,14 @@ pub(super) fn money(page: &mut Page, statement: &Statement) {
             }
         }
     });
+    page.family(&telemetry::COUNTERFACTUAL_UNSERVED, |family| {
+        for (service, cost) in &statement.services {
+            for (way, other) in cost.instead.iter().filter(|(_, other)| 0 < other.asked) {
+                let unserved = (other.failed + other.late) as f64 / other.asked as f64;
+                family.add(&[service, way.as_str()], unserved.min(1.0));
+            }
+        }
+    });
     page.one(&telemetry::OWN_COST, &[], statement.own.as_usd());
     page.family(&telemetry::COST_ESTIMATED, |family| {
         for (service, cost) in &statement.services {
