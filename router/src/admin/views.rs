@@ -154,7 +154,6 @@ pub(super) fn gateways(state: &GatewaysState) -> Value {
     })
 }
 
-/// Returns each service's lanes as they are now.
 /// Returns the order to freeze that is in force, if one is.
 pub(crate) fn frozen(shared: &Shared) -> Value {
     shared.frozen().map_or(
@@ -163,7 +162,7 @@ pub(crate) fn frozen(shared: &Shared) -> Value {
     )
 }
 
-/// Returns what `/services` shows.
+/// Returns each service's lanes as they are now.
 pub(super) fn services(shared: &Shared) -> Value {
     let world = shared.world();
     let functions = shared.stats().functions();
