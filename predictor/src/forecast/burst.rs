@@ -2,7 +2,7 @@
 //!
 //! A forecast is made of minutes; a flood fills every slot in seconds. So counts of short pieces of time are held against
 //! the forecast by cumulative sums of log-likelihood ratios (CUSUM, Page 1954): does the load have the rate that was
-//! forecast at most, or [`RATIOS`] times as much? For each of these, `S <- max(0, S + llr)`, and the first `S` at
+//! forecast at most, or `RATIOS` times as much? For each of these, `S <- max(0, S + llr)`, and the first `S` at
 //! `ln(3 x pieces)` is an alarm. While the forecast is true, alarms of one sum are three times `pieces` apart on average, or
 //! further, whatever the rate is (Lorden 1971), and so all of them together are `pieces` apart: that is the rate of false
 //! alarms, and a choice. Counts are Poisson, or negative binomial where they come in bunches: with a variance of `d` times

@@ -2,9 +2,9 @@
 //!
 //! A cold start happens when more requests are on Lambda at once than environments are there. So these are held:
 //!
-//! - what the lane's own forecast says at its upper end ([`Ahead`]);
+//! - what the lane's own forecast says at its upper end (`ahead`);
 //! - each environment that was used until holding it has cost what the cold start is worth that it saves when it is needed
-//!   again ([`COLD_START_USD`]): ski rental, at worst twice what the best would cost who knows when that will be;
+//!   again (`COLD_START_USD`): ski rental, at worst twice what the best would cost who knows when that will be;
 //! - as many as the same time a day ago; and where containers stand before Lambda, what they are forecast to leave over.
 //!
 //! Both of the first two are needed: of recorded bursts by steps of five minutes, what is forecast leaves 20 % of the cold
