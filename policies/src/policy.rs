@@ -5,12 +5,14 @@
 
 mod access;
 mod act;
+mod telemetry;
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::{
     access::{Admin, AdminTls, Secret, Tokens},
     act::{Event, Expect, Gateways, ScaleBy, State, TaskLimits, WarmPool},
+    telemetry::Otlp,
 };
 use crate::{
     decide::{Class, Lane},
@@ -32,6 +34,8 @@ pub struct Policy {
     pub admin: Option<Admin>,
     /// Where the access log goes.
     pub access_log: AccessLog,
+    /// Where traces and metrics are sent; nowhere when absent.
+    pub otlp: Option<Otlp>,
     /// Bounds that hold over all services.
     pub limits: Limits,
     /// Where what outlives a restart is kept; nothing does without it.

@@ -15,6 +15,7 @@ pub(crate) mod route;
 pub(crate) mod scalar;
 pub(crate) mod service;
 pub(crate) mod state;
+pub(crate) mod telemetry;
 
 use self::{
     common::Common,
@@ -47,13 +48,14 @@ const INHERITED: [&str; 8] =
     ["mode", "timeouts", "retry", "buffer", "auto", "priority", "objective", "decision_header"];
 
 /// Keys that only the main file may hold: two files that disagree about them would have no right answer.
-const MAIN_ONLY: [&str; 10] = [
+const MAIN_ONLY: [&str; 11] = [
     "region",
     "endpoint_url",
     "listen",
     "metrics",
     "admin",
     "access_log",
+    "telemetry",
     "limits",
     "defaults",
     "state",

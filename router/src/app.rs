@@ -7,12 +7,16 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, mpsc as std_mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::Context;
 use policies::policy::Policy;
 use predictor::outcome::Outcome;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
@@ -20,12 +24,15 @@ use crate::{
     control::{Control, capacity::Clock, reload::Follower},
     files::ReadPolicy,
     serve::{Serving, Setup},
-    telemetry::{access_log::AccessLog, exposition, shard::Shard},
+    telemetry::{access_log::AccessLog, exposition, otlp, shard::Shard},
     world::World,
 };
 
 /// Batches of outcomes on their way to the admin API: a quarter of a second of each of 64 workers.
 const RECENT_BATCHES: usize = 64;
+
+/// How long a gateway that stops waits for its collector: whatever stopped it kills it soon.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A running gateway.
 #[derive(Debug)]
@@ -74,20 +81,21 @@ pub(crate) fn start(
     let stopping = Arc::new(Notify::new());
     let told_of_stop = stopping.clone();
     let (recent, recent_received) = mpsc::channel(RECENT_BATCHES);
+    let (recorded, recorded_received) = mpsc::channel(otlp::BATCHES);
     let control = std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
             control(
                 Start { policy, warnings, follower, workers, clock, stopping: told_of_stop },
                 Listeners { admin, admin_tls, metrics },
-                recent_received,
+                Told { recent: recent_received, recorded: recorded_received },
                 &ready,
                 stopped,
             );
         })
         .context("starting thread control")?;
     let (worlds, shards) = started.recv().context("the control thread ended early")??;
-    let serving = Serving::start(http, Setup { worlds, shards, recent }, log.as_ref())?;
+    let serving = Serving::start(http, Setup { worlds, shards, recent, recorded }, log.as_ref())?;
     Ok(Running {
         http: http_address,
         admin: admin_address,
@@ -163,6 +171,12 @@ struct Listeners {
 /// What the workers start with, once control knows it.
 type Started = (watch::Receiver<Arc<World>>, Vec<Arc<Shard>>);
 
+/// What the workers tell.
+struct Told {
+    recent: mpsc::Receiver<Vec<Outcome>>,
+    recorded: mpsc::Receiver<Vec<otlp::Finished>>,
+}
+
 /// What control starts with.
 struct Start {
     policy: Arc<Policy>,
@@ -176,7 +190,7 @@ struct Start {
 fn control(
     start: Start,
     listeners: Listeners,
-    recent: mpsc::Receiver<Vec<Outcome>>,
+    told: Told,
     ready: &std_mpsc::Sender<anyhow::Result<Started>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -195,7 +209,8 @@ fn control(
         };
         let shards: Vec<_> = (0..workers).map(|worker| Arc::new(Shard::new(worker))).collect();
         let (publish, worlds) = watch::channel(first.world.clone());
-        let control = Control::new(policy, shards.clone(), publish, recent, first, follower, clock);
+        let control =
+            Control::new(policy, shards.clone(), publish, told.recent, first, follower, clock);
         let mut control = control.stopping(stopping);
         let shared = control.shared();
         shared.warned(warnings);
@@ -204,13 +219,17 @@ fn control(
             tokio::spawn(async move { report("admin", admin::serve(listener, tls, state).await) });
         }
         if let Some(listener) = listeners.metrics {
+            let shared = shared.clone();
             tokio::spawn(
                 async move { report("metrics", exposition::serve(listener, shared).await) },
             );
         }
+        let exporter = tokio::spawn(otlp::export(shared, told.recorded));
         Box::pin(control.join()).await;
         if ready.send(Ok((worlds, shards))).is_ok() {
             Box::pin(control.run(stopped)).await;
+            // The workers have ended: it ends when what they left is sent.
+            let _ = timeout(LAST_WORDS, exporter).await;
         }
     });
 }

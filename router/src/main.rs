@@ -23,6 +23,7 @@ mod world;
 
 /// A request allocates some ten times, among them read buffers of 8 KiB, which the C library serves from its slow path: 3 %
 /// of the container lane's CPU.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -39,16 +39,19 @@ mod outbound;
 mod problem;
 mod reply;
 pub(crate) mod timer;
+mod trace;
 
 use exchange::Exchange;
 use head::Seen;
 use problem::Problem;
 use reply::Reply;
 use timer::Timer;
+use trace::Trace;
 
 pub(crate) use head::{REQUEST_ID, query_value, strip_trailers};
 pub(crate) use outbound::{HeaderList, Outbound};
 pub(crate) use reply::ResponseBody;
+pub(crate) use trace::Traced;
 
 /// How often one request is sent at most, over both lanes.
 const SENDS_MAX: u8 = 3;
@@ -97,6 +100,9 @@ async fn serve(
     let world = exchange.world.clone();
     let head = &mut outbound.head;
     let (seen, host) = Seen::of(&head.headers);
+    if let Some(otlp) = &world.policy.otlp {
+        exchange.trace = Trace::begin(otlp, head, seen.trace, &client.worker);
+    }
     let host = head::check(head, &seen, host)?;
     head::normalise_path(&mut head.uri)?;
 
@@ -120,6 +126,7 @@ async fn serve(
     outbound.format = format;
     let request_id = exchange.request_id.header(&client.worker);
     head::prepare(&mut head.headers, &seen, client, request_id);
+    exchange.trace.pass_on(&mut head.headers, &client.worker);
     exchange.address = head::client_address(&head.headers, client);
     outbound.repeatable = head::may_repeat(&head.method, &head.headers, &route.retry);
     outbound.hostless = seen.hosts == 0;

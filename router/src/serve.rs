@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     lane::budget::BufferBudget,
-    telemetry::{access_log::AccessLog, shard::Shard},
+    telemetry::{access_log::AccessLog, otlp::Finished, shard::Shard},
     world::World,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) shards: Vec<Arc<Shard>>,
     /// Where outcomes go to be looked at.
     pub(crate) recent: mpsc::Sender<Vec<Outcome>>,
+    /// Where what is recorded for traces goes.
+    pub(crate) recorded: mpsc::Sender<Vec<Finished>>,
 }
 
 /// The running acceptor and workers.
@@ -104,6 +106,7 @@ impl Serving {
                 log: log.map(|log| log.buffer(shard.clone())),
                 worlds: setup.worlds.clone(),
                 recent: setup.recent.clone(),
+                recorded: setup.recorded.clone(),
                 budget: budget.clone(),
                 stopped: stopped.clone(),
                 open: open.clone(),
@@ -219,6 +222,7 @@ struct WorkerParts {
     budget: Arc<BufferBudget>,
     log: Option<crate::telemetry::access_log::LogBuffer>,
     recent: mpsc::Sender<Vec<Outcome>>,
+    recorded: mpsc::Sender<Vec<Finished>>,
     stopped: watch::Receiver<Option<Stop>>,
     open: Arc<AtomicUsize>,
     connections: mpsc::UnboundedReceiver<Arrival>,
@@ -239,10 +243,19 @@ impl WorkerParts {
     }
 
     async fn serve(self) {
-        let Self { mut worlds, shard, budget, log, recent, mut stopped, open, mut connections } =
-            self;
+        let Self {
+            mut worlds,
+            shard,
+            budget,
+            log,
+            recent,
+            recorded,
+            mut stopped,
+            open,
+            mut connections,
+        } = self;
         let first = worlds.borrow_and_update().clone();
-        let worker = Rc::new(Worker::new(first, shard, budget, log, recent));
+        let worker = Rc::new(Worker::new(first, shard, budget, log, recent, recorded));
         tokio::task::spawn_local(worker.clone().sweep());
         tokio::task::spawn_local({
             let worker = worker.clone();

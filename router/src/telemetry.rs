@@ -6,6 +6,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod exposition;
+pub(crate) mod otlp;
 pub(crate) mod series;
 pub(crate) mod shard;
 
@@ -226,6 +227,13 @@ metrics! {
     RELOADS = counter("pacer_reload_total", &["result"], "Policies read after the first: applied or refused.");
     RELOAD_FAILED = gauge("pacer_reload_failed", &[], "1 while the policy's files hold something that was refused.");
     ACCESS_LOG_DROPPED = counter("pacer_access_log_dropped_total", &[], "Lines dropped because the access log's writer was behind.");
+    OTLP_SPANS = counter("pacer_otlp_requests_total", &[], "Requests whose spans a collector took.");
+    OTLP_DROPPED = counter(
+        "pacer_otlp_dropped_total",
+        &[],
+        "Requests recorded for traces and not told of: the collector was away or behind, or refused them.",
+    );
+    OTLP_FAILURES = counter("pacer_otlp_failures_total", &["signal"], "Calls of the collector that failed: traces or metrics.");
     BUILD_INFO = gauge("pacer_build_info", &["version"], "Always 1; its label says what runs.");
     PROCESS_CPU = counter("process_cpu_seconds_total", &[], "Processor time used, user and system.");
     PROCESS_RESIDENT = gauge("process_resident_memory_bytes", &[], "Memory resident.");

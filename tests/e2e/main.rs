@@ -28,6 +28,7 @@ mod learning;
 mod ledger;
 mod local_lambda;
 mod observation;
+mod otlp;
 mod policies_cli;
 mod radar;
 mod reload;

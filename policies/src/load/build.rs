@@ -45,6 +45,7 @@ pub(super) fn build(
         metrics: settings.metrics,
         admin: settings.admin,
         access_log: settings.access_log,
+        otlp: global.otlp.map(|otlp| otlp.value),
         limits: settings.limits,
         state: global.state.map(|state| state.value),
         gateways: global.gateways.map(|gateways| gateways.value),

@@ -1,6 +1,7 @@
 //! Policies in, problems or a resolved policy out. What people read is pinned word by word.
 
 mod act;
+mod telemetry;
 
 use std::time::Duration;
 

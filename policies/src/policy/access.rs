@@ -43,6 +43,11 @@ impl Secret {
         Self(text.into())
     }
 
+    /// Returns the text, for whom it is meant and nobody else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Tells whether `other` is the same, in a time that does not tell how much of it is.
     pub fn is(&self, other: &[u8]) -> bool {
         let own = self.0.as_bytes();

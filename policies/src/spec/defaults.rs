@@ -73,6 +73,11 @@ pub(crate) const AUTO: Auto = Auto {
     size_by: None,
 };
 
+/// Share of requests that are traced where a collector is written and nothing else: what leaves a gateway under load cheap.
+pub(crate) const TRACES: f64 = 0.01;
+/// Time between two exports of metrics: what SDKs of OpenTelemetry have.
+pub(crate) const METRICS_EVERY: Duration = Duration::from_mins(1);
+
 /// Who goes first.
 pub(crate) const PRIORITY: Priority = Priority::Normal;
 /// Nothing is promised.

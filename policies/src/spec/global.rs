@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use super::{
     admin, defaults,
     fields::{Fields, WordOrFields, Written},
-    scalar, state,
+    scalar, state, telemetry,
 };
 use crate::{
-    policy::{AccessLog, Admin, Gateways, Network, State},
+    policy::{AccessLog, Admin, Gateways, Network, Otlp, State},
     problem::Place,
 };
 
@@ -25,6 +25,7 @@ pub(crate) struct Global {
     pub(crate) metrics: Option<Written<Option<SocketAddr>>>,
     pub(crate) admin: Option<Written<Option<Admin>>>,
     pub(crate) access_log: Option<Written<AccessLog>>,
+    pub(crate) otlp: Option<Written<Otlp>>,
     pub(crate) connections: Option<Written<u32>>,
     pub(crate) request_head: Option<Written<u64>>,
     pub(crate) buffered: Option<Written<u64>>,
@@ -62,6 +63,7 @@ impl Global {
             metrics: fields.value("metrics", scalar::SOCKET_OR_OFF),
             admin: admin::admin(fields, defaults::ADMIN),
             access_log: access_log(fields),
+            otlp: telemetry::telemetry(fields),
             state: fields.value("state", state::STATE),
             gateways: state::gateways(fields),
             ..Self::default()

@@ -56,11 +56,11 @@ pub(crate) const fn scalar<T>(parse: fn(&str) -> Parsed<T>, shape: Shape) -> Sca
 }
 
 /// Units and order as [`units::duration`] reads them.
-const DURATION_FORM: Shape = Shape::Form(
-    r"^(?=.)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+(\.\d+)?us)?$",
-);
+pub(crate) const DURATION_TEXT: &str = r"^(?=.)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+(\.\d+)?us)?$";
+const DURATION_FORM: Shape = Shape::Form(DURATION_TEXT);
 const SIZE_FORM: Shape = Shape::Form(r"^\d+(\.\d+)?(B|kB|MB|GB|KiB|MiB|GiB)$");
-const PERCENT_FORM: Shape = Shape::Form(r"^\d+(\.\d+)?%$");
+pub(crate) const PERCENT_TEXT: &str = r"^\d+(\.\d+)?%$";
+const PERCENT_FORM: Shape = Shape::Form(PERCENT_TEXT);
 const SOCKET_FORM: &str = r"^(\[[0-9A-Fa-f:.]+\]|\d+\.\d+\.\d+\.\d+):\d+$";
 const PATH_FORM: Shape = Shape::Form("^/[^*{}]*$");
 const URL_FORM: Shape = Shape::Form(r"^https?://[^/@\s]+/?$");

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     history::Health,
     ledger::Ledger,
-    telemetry::{series::Series, shard::Shard},
+    telemetry::{otlp, series::Series, shard::Shard},
     world::World,
 };
 
@@ -296,6 +296,7 @@ pub(crate) struct ControlStats {
     /// By service.
     functions: Mutex<Arc<BTreeMap<Arc<str>, FunctionState>>>,
     gateways: Mutex<Option<GatewaysState>>,
+    otlp: otlp::Counts,
 }
 
 /// How the discovery of one service's tasks goes.
@@ -379,6 +380,11 @@ impl ControlStats {
 
     pub(super) fn tell_history(&self, health: Health) {
         *lock(&self.history) = health;
+    }
+
+    /// Returns what became of what a collector was sent.
+    pub(crate) fn otlp(&self) -> &otlp::Counts {
+        &self.otlp
     }
 
     pub(super) fn count_world(&self) {

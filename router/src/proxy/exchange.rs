@@ -10,13 +10,14 @@ use hyper::body::Incoming;
 use predictor::outcome::{End, Outcome, Usage};
 use tokio::time::Instant;
 
-use super::{head::REQUEST_ID, micros, reply::Stream};
+use super::{head::REQUEST_ID, micros, reply::Stream, trace::Trace};
 use crate::{
     lane::{
         body::{Progress, Sending},
         container::Task,
     },
     serve::{connection::Client, worker::Worker},
+    telemetry::otlp::Finished,
     world::LocalWorld,
 };
 
@@ -46,6 +47,8 @@ pub(crate) struct Exchange {
     pub(super) ended: Option<Instant>,
     /// Its name.
     pub(super) request_id: RequestId,
+    /// What others are told of it.
+    pub(super) trace: Trace,
     log: Option<Box<Logged>>,
 }
 
@@ -146,6 +149,7 @@ impl Exchange {
                 size: 0,
                 usage: Usage::default(),
             },
+            trace: Trace::Unrecorded,
             client: client.clone(),
             world,
             arrived,
@@ -161,6 +165,9 @@ impl Exchange {
     pub(super) fn task(&mut self, task: &Task) {
         if let Some(log) = &mut self.log {
             log.task = Some(task.name.clone());
+        }
+        if let Trace::Recorded(traced) = &mut self.trace {
+            traced.task = Some(task.name.clone());
         }
     }
 }
@@ -188,6 +195,15 @@ impl Drop for Exchange {
         worker.shard.in_flight.sub(1);
         worker.shard.count(outcome, &self.world);
         worker.remember(outcome);
+        if let Trace::Recorded(traced) = std::mem::take(&mut self.trace) {
+            worker.record(Finished {
+                traced,
+                outcome: *outcome,
+                sent_us: sent.map(|sent| worker.unix_us(sent)),
+                request_id: self.request_id.text(),
+                policy: self.world.policy.clone(),
+            });
+        }
         if let (Some(logged), Some(log)) = (&self.log, worker.log.borrow_mut().as_mut()) {
             let id = &*self.request_id.text();
             log.line(

@@ -46,6 +46,8 @@ pub(super) struct Seen {
     own: bool,
     /// Something about where it came from.
     origin: bool,
+    /// Something about the trace that it is part of.
+    pub(super) trace: bool,
 }
 
 impl Seen {
@@ -69,6 +71,7 @@ impl Seen {
                 | "proxy-authenticate"
                 | "proxy-authorization"
                 | "expect" => seen.hop = true,
+                "traceparent" | "tracestate" => seen.trace = true,
                 text => {
                     seen.own |= text.starts_with(lambda_event::report::PREFIX);
                     seen.origin |= is_origin(text);

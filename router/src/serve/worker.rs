@@ -18,7 +18,7 @@ use http::HeaderValue;
 use policies::policy::Route;
 use predictor::outcome::Outcome;
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TrySendError},
     time::{Instant, MissedTickBehavior, interval},
 };
 
@@ -26,7 +26,11 @@ use crate::{
     lane::{budget::BufferBudget, pool::Pool},
     proxy::HeaderList,
     serve::connection::Client,
-    telemetry::{access_log::LogBuffer, shard::Shard},
+    telemetry::{
+        access_log::LogBuffer,
+        otlp::{BATCH, Finished},
+        shard::Shard,
+    },
     world::{LocalWorld, World},
 };
 
@@ -57,6 +61,9 @@ pub(crate) struct Worker {
     pub(crate) clients: RefCell<BTreeMap<u64, Rc<Client>>>,
     recent: RefCell<Vec<Outcome>>,
     recent_sender: mpsc::Sender<Vec<Outcome>>,
+    /// Recorded for traces, and not handed over yet.
+    recorded: RefCell<Vec<Finished>>,
+    recorded_sender: mpsc::Sender<Vec<Finished>>,
     spare_headers: RefCell<Vec<HeaderList>>,
     short_values: RefCell<BytesMut>,
     random: Cell<u64>,
@@ -72,6 +79,7 @@ impl Worker {
         budget: Arc<BufferBudget>,
         log: Option<LogBuffer>,
         recent_sender: mpsc::Sender<Vec<Outcome>>,
+        recorded_sender: mpsc::Sender<Vec<Finished>>,
     ) -> Self {
         Self {
             world: RefCell::new(Rc::new(world)),
@@ -83,6 +91,8 @@ impl Worker {
             clients: RefCell::default(),
             recent: RefCell::default(),
             recent_sender,
+            recorded: RefCell::default(),
+            recorded_sender,
             spare_headers: RefCell::default(),
             short_values: RefCell::new(BytesMut::with_capacity(4096)),
             // The standard library's own source of unpredictable keys.
@@ -156,6 +166,23 @@ impl Worker {
         }
     }
 
+    /// Keeps a request for whoever tells of traces.
+    pub(crate) fn record(&self, finished: Finished) {
+        let mut recorded = self.recorded.borrow_mut();
+        recorded.push(finished);
+        if BATCH <= recorded.len() {
+            self.hand_over(recorded.drain(..).collect());
+        }
+    }
+
+    fn hand_over(&self, recorded: Vec<Finished>) {
+        if let Err(TrySendError::Full(lost) | TrySendError::Closed(lost)) =
+            self.recorded_sender.try_send(recorded)
+        {
+            self.shard.spans_dropped.add(lost.len() as u64);
+        }
+    }
+
     /// Runs what a worker does beside requests, for as long as it lives.
     pub(crate) async fn sweep(self: Rc<Self>) {
         let mut ticks = interval(SWEEP);
@@ -176,6 +203,9 @@ impl Worker {
     pub(crate) fn flush(&self) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
             log.flush();
+        }
+        if !self.recorded.borrow().is_empty() {
+            self.hand_over(self.recorded.take());
         }
         if !self.recent.borrow().is_empty() {
             // A control runtime that lags behind misses some: they are for looking at, not for counting.

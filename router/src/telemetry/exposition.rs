@@ -21,8 +21,10 @@ use policies::{
 use predictor::outcome::{End, Spill};
 
 use self::page::Page;
+pub(crate) use self::page::{Sample, Samples, Value};
 use super::{
     Metric,
+    otlp::{Counts, Signal},
     series::{NONE, RouteSeries, Series},
     shard::{Counter, LANES, LATENCY_BOUNDS_US, RouteLane, Shard},
 };
@@ -56,6 +58,16 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Res
 }
 
 async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let page = Page::new(shared.series().list().len());
+    ([(CONTENT_TYPE, TEXT_FORMAT)], read(page, &shared).finish())
+}
+
+/// Returns all that `/metrics` shows, for who writes it in another form.
+pub(crate) fn families(shared: &Shared) -> Vec<Samples> {
+    read(Page::of_samples(), shared).families()
+}
+
+fn read(mut page: Page, shared: &Shared) -> Page {
     let world = shared.world();
     let state = shared.policy_state();
     let series = shared.series();
@@ -67,8 +79,8 @@ async fn scrape(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let radar = shared.radar();
     let acting =
         Acting { planned: &planned, deeds: &deeds, radar: &radar, statement: &statement, frozen };
-    let page = render(&world, shared.shards(), shared.stats(), &series, &state, acting);
-    ([(CONTENT_TYPE, TEXT_FORMAT)], page)
+    fill(&mut page, &world, shared.shards(), shared.stats(), &series, &state, acting);
+    page
 }
 
 /// What is planned, done and spent.
@@ -85,27 +97,27 @@ pub(crate) struct Acting<'a> {
     pub(crate) frozen: bool,
 }
 
-/// Writes all metrics in Prometheus' text format.
-pub(crate) fn render(
+/// Adds all metrics.
+fn fill(
+    page: &mut Page,
     world: &World,
     shards: &[Arc<Shard>],
     control: &ControlStats,
     series: &Series,
     state: &PolicyState,
     Acting { planned, deeds, radar, statement, frozen }: Acting<'_>,
-) -> Vec<u8> {
-    let mut page = Page::new(series.list().len());
-    routes(&mut page, series.list());
-    objectives::add(&mut page, series.list(), &world.policy);
-    policy(&mut page, state);
-    workers(&mut page, shards);
-    lanes(&mut page, world);
-    versions(&mut page, &control.functions());
-    plans(&mut page, planned);
-    radar::add(&mut page, radar);
-    money::money(&mut page, statement);
+) {
+    routes(page, series.list());
+    objectives::add(page, series.list(), &world.policy);
+    policy(page, state);
+    workers(page, shards);
+    lanes(page, world);
+    versions(page, &control.functions());
+    plans(page, planned);
+    radar::add(page, radar);
+    money::money(page, statement);
     page.one(&super::HISTORY_FAILURES, &[], control.history().failures as f64);
-    actions(&mut page, world, deeds);
+    actions(page, world, deeds);
     page.one(&super::FROZEN, &[], if frozen { 1.0 } else { 0.0 });
     page.family(&super::DISCOVERY_ERRORS, |family| {
         for service in &world.policy.services {
@@ -114,7 +126,10 @@ pub(crate) fn render(
             }
         }
     });
-    gateways(&mut page, control);
+    gateways(page, control);
+    if world.policy.otlp.is_some() {
+        otlp(page, control.otlp(), shards);
+    }
     page.one(&super::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
     if let Some(process) = process::Process::read() {
         page.one(&super::PROCESS_CPU, &[], process.cpu_seconds);
@@ -123,7 +138,6 @@ pub(crate) fn render(
         page.one(&super::PROCESS_START, &[], process.start_time_seconds);
         page.one(&super::PROCESS_THREADS, &[], process.threads);
     }
-    page.finish()
 }
 
 /// Adds what was done. A rate misses the event with which a series appears: what may be done is there before it is.
@@ -137,6 +151,18 @@ fn actions(page: &mut Page, world: &World, deeds: &Deeds) {
     page.family(&super::ACTIONS, |family| {
         for ((service, kind, failed), n) in counts {
             family.add(&[service, kind, if failed { "failed" } else { "done" }], n as f64);
+        }
+    });
+}
+
+/// Adds what became of what a collector was sent.
+fn otlp(page: &mut Page, counts: &Counts, shards: &[Arc<Shard>]) {
+    let lost: u64 = shards.iter().map(|shard| shard.spans_dropped.get()).sum();
+    page.one(&super::OTLP_SPANS, &[], counts.exported() as f64);
+    page.one(&super::OTLP_DROPPED, &[], (counts.dropped() + lost) as f64);
+    page.family(&super::OTLP_FAILURES, |family| {
+        for signal in Signal::ALL {
+            family.add(&[signal.as_str()], counts.failures(signal) as f64);
         }
     });
 }

@@ -198,6 +198,8 @@ pub(crate) struct Shard {
     pub(crate) lambda_errors: LambdaErrors,
     /// Lines that the access log had to drop because its writer was behind.
     pub(crate) log_dropped: Counter,
+    /// Requests recorded for traces that had to be dropped because the control runtime was behind.
+    pub(crate) spans_dropped: Counter,
 }
 
 impl Shard {

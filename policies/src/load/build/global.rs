@@ -1,6 +1,9 @@
 //! What holds for the whole gateway.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::{
     load::inherit::{or, shared},
@@ -52,6 +55,7 @@ pub(super) fn settings(global: &Global, sink: &Sink, warnings: &Sink) -> Setting
     };
     check_sockets(global, &settings, sink);
     check_admin(global, sink, warnings);
+    warn_otlp(global, warnings);
     warn_open(global, warnings);
     settings
 }
@@ -79,6 +83,23 @@ fn check_admin(global: &Global, sink: &Sink, warnings: &Sink) {
     } else if admin.tls.is_none() {
         let message = "tokens pass in clear: add `tls`, or keep strangers off the way";
         written.problem(warnings, message);
+    }
+}
+
+/// Warns of keys for a collector that can be read on their way, and of the port at which OTLP is not spoken over HTTP.
+fn warn_otlp(global: &Global, warnings: &Sink) {
+    let Some(otlp) = &global.otlp else { return };
+    let Ok(uri) = otlp.value.endpoint.parse::<http::Uri>() else { return };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if uri.scheme_str() == Some("http") && !here && !otlp.value.headers.is_empty() {
+        let message = "its headers pass in clear: write an endpoint of https://, or keep strangers off the way";
+        otlp.problem(warnings, message);
+    }
+    if uri.port_u16() == Some(4317) {
+        let message =
+            "4317 is the usual port of OTLP over gRPC; over HTTP, which is spoken here, it is 4318";
+        otlp.problem(warnings, message);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Prometheus' text format, version 0.0.4, written as it goes.
 //!
 //! A policy of 1,000 routes has tens of thousands of samples. Each is written once, into one text: there is no model of
-//! it in between. What a family holds is up to [`super`].
+//! it in between, but for who writes them in a form of their own. What a family holds is up to [`super`].
 
 use std::fmt::Write as _;
 
@@ -10,11 +10,43 @@ use super::super::{Kind, Metric, shard::LATENCY_BOUNDS_US};
 /// What a write into a `String` may be expected to do.
 const TAKES_ALL: &str = "a String takes any text";
 
-/// The answer to a scrape while it is put together.
-pub(super) struct Page {
-    text: String,
-    /// Upper bounds of histograms, as they are written.
-    bounds: [String; LATENCY_BOUNDS_US.len()],
+/// All metrics while they are put together.
+pub(super) enum Page {
+    /// As the answer to a scrape.
+    Text {
+        text: String,
+        /// Upper bounds of histograms, as they are written.
+        bounds: Box<[String]>,
+    },
+    /// As they are.
+    Samples(Vec<Samples>),
+}
+
+/// A metric and its samples.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    /// What they are of.
+    pub(crate) metric: Metric,
+    /// One at least.
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// One sample.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    /// Values of the metric's labels, in their order.
+    pub(crate) labels: Vec<String>,
+    /// What was counted or measured.
+    pub(crate) value: Value,
+}
+
+/// What a sample says.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// Of a counter or a gauge.
+    Number(f64),
+    /// Of a histogram of [`LATENCY_BOUNDS_US`]: counts by bucket, not cumulative, the last above all bounds; and the sum.
+    Latency { buckets: Vec<u64>, seconds: f64 },
 }
 
 impl Page {
@@ -23,26 +55,42 @@ impl Page {
         /// What else there is on a page, and what one route of two lanes has on it.
         const REST_BYTES: usize = 16 * 1024;
         const ROUTE_BYTES: usize = 5 * 1024;
-        Self {
+        Self::Text {
             text: String::with_capacity(REST_BYTES + routes * ROUTE_BYTES),
-            bounds: LATENCY_BOUNDS_US.map(|us| (f64::from(us) / 1e6).to_string()),
+            bounds: LATENCY_BOUNDS_US.map(|us| (f64::from(us) / 1e6).to_string()).into(),
         }
+    }
+
+    /// Begins one that keeps samples as they are.
+    pub(super) const fn of_samples() -> Self {
+        Self::Samples(Vec::new())
     }
 
     /// Adds a metric and lets `fill` add its samples; without samples it is left out.
     pub(super) fn family(&mut self, metric: &Metric, fill: impl FnOnce(&mut Family<'_>)) {
-        let before = self.text.len();
+        let (text, bounds) = match self {
+            Self::Text { text, bounds } => (text, bounds),
+            Self::Samples(families) => {
+                let mut samples = Vec::new();
+                fill(&mut Family { metric, to: To::Samples(&mut samples) });
+                if !samples.is_empty() {
+                    families.push(Samples { metric: *metric, samples });
+                }
+                return;
+            }
+        };
+        let before = text.len();
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
         let Metric { name, help, .. } = metric;
-        write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect(TAKES_ALL);
-        let samples = self.text.len();
-        fill(&mut Family { metric, text: &mut self.text, bounds: &self.bounds });
-        if self.text.len() == samples {
-            self.text.truncate(before);
+        write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect(TAKES_ALL);
+        let head = text.len();
+        fill(&mut Family { metric, to: To::Text(Written { metric, text, bounds }) });
+        if text.len() == head {
+            text.truncate(before);
         }
     }
 
@@ -51,25 +99,42 @@ impl Page {
         self.family(metric, |family| family.add(labels, value));
     }
 
-    /// Returns the whole text.
+    /// Returns the whole text; nothing where samples were kept.
     pub(super) fn finish(self) -> Vec<u8> {
-        self.text.into_bytes()
+        match self {
+            Self::Text { text, .. } => text.into_bytes(),
+            Self::Samples(_) => Vec::new(),
+        }
+    }
+
+    /// Returns the samples; none where text was written.
+    pub(super) fn families(self) -> Vec<Samples> {
+        match self {
+            Self::Text { .. } => Vec::new(),
+            Self::Samples(families) => families,
+        }
     }
 }
 
 /// One metric while its samples are added.
 pub(super) struct Family<'a> {
     metric: &'a Metric,
-    text: &'a mut String,
-    bounds: &'a [String],
+    to: To<'a>,
+}
+
+/// Where samples go.
+enum To<'a> {
+    Text(Written<'a>),
+    Samples(&'a mut Vec<Sample>),
 }
 
 impl Family<'_> {
     /// Adds a sample.
     pub(super) fn add(&mut self, labels: &[&str], value: f64) {
-        self.text.push_str(self.metric.name);
-        self.labels(labels);
-        self.value(value);
+        match &mut self.to {
+            To::Text(written) => written.add(labels, value),
+            To::Samples(samples) => keep(samples, self.metric, labels, Value::Number(value)),
+        }
     }
 
     /// Adds a sample unless it is zero.
@@ -80,11 +145,42 @@ impl Family<'_> {
     }
 
     /// Adds a histogram from its counts by bucket, not cumulative, unless all are zero.
-    pub(super) fn add_latency(&mut self, labels: &[&str], buckets: &[u64], sum_seconds: f64) {
-        let total: u64 = buckets.iter().sum();
-        if total == 0 {
+    pub(super) fn add_latency(&mut self, labels: &[&str], buckets: &[u64], seconds: f64) {
+        if buckets.iter().all(|n| *n == 0) {
             return;
         }
+        match &mut self.to {
+            To::Text(written) => written.add_latency(labels, buckets, seconds),
+            To::Samples(samples) => {
+                let value = Value::Latency { buckets: buckets.into(), seconds };
+                keep(samples, self.metric, labels, value);
+            }
+        }
+    }
+}
+
+fn keep(samples: &mut Vec<Sample>, metric: &Metric, labels: &[&str], value: Value) {
+    debug_assert_eq!(metric.labels.len(), labels.len(), "{}", metric.name);
+    let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+    samples.push(Sample { labels, value });
+}
+
+/// One metric while its samples are written.
+struct Written<'a> {
+    metric: &'a Metric,
+    text: &'a mut String,
+    bounds: &'a [String],
+}
+
+impl Written<'_> {
+    fn add(&mut self, labels: &[&str], value: f64) {
+        self.text.push_str(self.metric.name);
+        self.labels(labels);
+        self.value(value);
+    }
+
+    fn add_latency(&mut self, labels: &[&str], buckets: &[u64], sum_seconds: f64) {
+        let total: u64 = buckets.iter().sum();
         // All buckets have the same labels but `le`: they are written once, and copied from there.
         let name = self.metric.name;
         let mut head = format!("{name}_bucket");

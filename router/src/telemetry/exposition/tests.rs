@@ -113,7 +113,9 @@ fn page(world: &World, shards: &[Arc<Shard>]) -> Vec<u8> {
         statement: &statement,
         frozen: false,
     };
-    render(world, shards, &ControlStats::default(), &series, &state, acting)
+    let mut page = Page::new(series.list().len());
+    fill(&mut page, world, shards, &ControlStats::default(), &series, &state, acting);
+    page.finish()
 }
 
 fn radar() -> RadarState {
