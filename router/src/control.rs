@@ -9,6 +9,7 @@ pub(crate) mod act;
 mod asked;
 pub(crate) mod audit;
 pub(crate) mod aws;
+mod booking;
 pub(crate) mod capacity;
 pub(crate) mod credentials;
 pub(crate) mod discover;
@@ -75,9 +76,8 @@ use self::{
 };
 use crate::{
     files::{Reading, Stamp},
-    history::{History, Kind},
+    history::History,
     lane::next_key,
-    ledger,
     telemetry::shard::Shard,
     world::{Beliefs, Endpoints, World},
 };
@@ -89,9 +89,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two rounds of learning. Beliefs move by minutes; a second keeps `pacer explain` and the demo lively at
 /// the price of adding up 84 counters a profile and worker.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
-
-/// Time between two looks at what was used: what the books lose when the gateway is killed.
-const BOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The control loop and what it owns.
 pub(crate) struct Control {
@@ -375,54 +372,6 @@ impl Control {
             }
         }
         endpoints
-    }
-
-    /// Tells other gateways of an order to freeze, or to go on, and takes theirs in.
-    fn obey(&mut self, now: Instant) {
-        if let Some(theirs) = &self.gateways.group().order
-            && self.shared.order(theirs)
-        {
-            self.shared.audit().add(Entry::of_order(theirs, "another gateway"));
-        }
-        if let Some(order) = self.shared.latest_order()
-            && self.gateways.orders(&order, now)
-            && let Ok(kept) = serde_json::to_vec(&order)
-        {
-            self.history.remember(Kind::Order, [("latest".into(), kept)]);
-            self.history.hasten();
-        }
-    }
-
-    /// Books what was used, once a second.
-    fn book(&mut self, now: Instant, clock: SystemTime) {
-        if now.duration_since(self.booked) < BOOK_EVERY {
-            return;
-        }
-        self.booked = now;
-        self.book_now(clock);
-        self.keep_books();
-    }
-
-    fn book_now(&mut self, clock: SystemTime) {
-        let leads = self.gateways.lease().holds(Instant::now(), clock);
-        let functions = self.shared.stats().functions();
-        let mut ledger = self.shared.ledger();
-        for (service, lives) in self.clusters.take_lives() {
-            ledger.tasks(&service, lives);
-        }
-        let series = self.shared.series();
-        let view =
-            ledger::View { world: &self.world, series: &series, functions: &functions, leads };
-        ledger.look(&view, clock);
-    }
-
-    /// Books a round of warm-up invokes.
-    fn book_warmed(&self, warmed: &Warmed, clock: SystemTime) {
-        let service = self.policy.services.iter().find(|service| service.name == warmed.service);
-        let Some(lambda) = service.and_then(|service| service.lambda.as_ref()) else { return };
-        if let Some(used) = warmed.used(lambda) {
-            self.shared.ledger().warmed(&warmed.service, lambda.arch, used, clock);
-        }
     }
 
     /// Takes in what a job found. Returns whether the next tick should come at once: there is something to act on.

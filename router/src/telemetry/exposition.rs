@@ -70,11 +70,12 @@ pub(crate) fn families(shared: &Shared) -> Vec<Samples> {
 fn read(mut page: Page, shared: &Shared) -> Page {
     let world = shared.world();
     let state = shared.policy_state();
-    let series = shared.series();
+    // Before the series: who books holds both, in this order.
     let statement = {
         let ledger = shared.ledger();
         Statement::of(ledger.total(), ledger.book())
     };
+    let series = shared.series();
     let (planned, deeds, frozen) = (shared.plans(), shared.deeds(), shared.frozen().is_some());
     let radar = shared.radar();
     let acting =
